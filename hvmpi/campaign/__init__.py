@@ -1,0 +1,1 @@
+"""What a campaign is to do, and what became of it."""

@@ -1,0 +1,1 @@
+"""The open chain: generation, simulation, digitization and reconstruction with parts from PyPI."""
