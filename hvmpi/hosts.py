@@ -156,9 +156,9 @@ def _cpu_groups(root: Path) -> list[Path]:
         return []
     own = {}
     for line in memberships:
-        _, controllers, group = line.split(":", 2)
+        _, controllers, name = line.split(":", 2)
         if not controllers or "cpu" in controllers.split(","):
-            own["cgroup" if controllers else "cgroup2"] = group.strip("/")
+            own["cgroup" if controllers else "cgroup2"] = name.strip("/")
     groups = []
     for line in mounts:
         before, _, after = line.partition(" - ")
