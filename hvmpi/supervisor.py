@@ -71,7 +71,7 @@ class Launcher:
         Parameters
         ----------
         hostfile : Path
-            In the form that this mpirun reads: see `write_hostfile`.
+            In the form that this mpirun reads: see `hostfile`.
         ranks : int or None
             None leaves it to mpirun: one a slot.
         argv : sequence of str
@@ -92,14 +92,15 @@ class Launcher:
         return [*command, sys.executable, "-P", "-m", "hvmpi", *argv]
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Make the environment of mpirun: mpi4py is led to the library that belongs to it.
+        """Make the environment of a site's mpirun: mpi4py is led to the library of that MPI.
 
-        Left alone, mpi4py takes the first library that it finds, which may be another MPI's:
-        every rank would then be rank 0 of 1.
+        Left alone, mpi4py takes the first library that it finds, the wheel's before all: every
+        rank would then be rank 0 of 1.
         """
-        if "MPI4PY_LIBMPI" in environ or "MPI4PY_MPIABI" in environ:
-            return dict(environ)
         prefix = self.path.resolve().parent.parent
+        named = "MPI4PY_LIBMPI" in environ or "MPI4PY_MPIABI" in environ
+        if named or prefix == Path(sys.prefix).resolve():
+            return dict(environ)
         names = {"openmpi": ["libmpi.so.40"], "hydra": ["libmpi.so.12", "libmpich.so.12"]}
         libraries = [
             str(path)
@@ -117,17 +118,14 @@ class Launcher:
         lines = [line.partition("#")[0] for line in path.read_text().splitlines()]
         if self.family == "openmpi" and not any(":" in line for line in lines):
             return path
-        separator = " slots=" if self.family == "openmpi" else ":"
         translated = folder / "hostfile"
-        translated.write_text(
-            "".join(f"{host.name}{separator}{host.slots or 1}\n" for host in hosts)
-            if self.family == "hydra"
-            else "".join(
-                f"{host.name}{separator}{host.slots}\n" if host.slots else f"{host.name}\n"
-                for host in hosts
-            )
-        )
+        translated.write_text("".join(map(self._line, hosts)))
         return translated
+
+    def _line(self, host: Host) -> str:
+        if self.family == "hydra":
+            return f"{host.name}:{host.slots or 1}\n"
+        return f"{host.name} slots={host.slots}\n" if host.slots else f"{host.name}\n"
 
 
 def find_launcher(environ: Mapping[str, str]) -> Launcher:
