@@ -1,0 +1,189 @@
+"""Digitization: hits to measurements, and noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import acts.examples
+import numpy as np
+from acts.examples import MeasurementContainer, MeasurementParticlesMap
+from numpy.typing import NDArray
+
+from hvmpi.openchain.detector import LOG_LEVEL, SUB_DETECTORS, Detector
+from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.sequence import SUCCESS, generator, random_numbers
+from hvmpi.openchain.simulation import HITS, pack_barcode, unpack_barcode
+
+__all__ = [
+    "MEASUREMENTS",
+    "NOISE_BARCODE",
+    "PARTICLES_OF_MEASUREMENTS",
+    "Noise",
+    "RdoOutput",
+    "measurements_to_acts",
+    "noise",
+    "smearing",
+]
+
+MEASUREMENTS = "measurements"
+PARTICLES_OF_MEASUREMENTS = "measurement_particles_map"
+
+NOISE_BARCODE = -1
+_AXES = [0, 1]
+
+
+def smearing(detector: Detector, seed: int, run_number: int) -> Any:
+    """Return the digitization algorithm: hits to `MEASUREMENTS`, one a hit."""
+    return acts.examples.DigitizationAlgorithm(
+        level=LOG_LEVEL,
+        digitizationConfigs=detector.smearing,
+        surfaceByIdentifier=detector.surfaces,
+        randomNumbers=random_numbers(seed, run_number, "digitization"),
+        inputSimHits=HITS,
+        outputMeasurements=MEASUREMENTS,
+        outputMeasurementSubset="measurements_without_noise",
+        outputMeasurementParticlesMap=PARTICLES_OF_MEASUREMENTS,
+        outputMeasurementSimHitsMap="measurement_simhits_map",
+        outputParticleMeasurementsMap="particle_measurements_map",
+        outputSimHitMeasurementsMap="simhit_measurements_map",
+    )
+
+
+def noise(detector: Detector, random: np.random.Generator) -> Table:
+    """Draw one event's noise measurements.
+
+    Cells fire by themselves, each with its sub-detector's probability, anywhere on a sensor.
+
+    Parameters
+    ----------
+    detector : Detector
+    random : numpy.random.Generator
+        From `hvmpi.openchain.sequence.generator`, so that an event's noise is its own.
+
+    Returns
+    -------
+    Table
+        With the fields of an RDO's measurements.
+    """
+    drawn: list[tuple[NDArray[Any], ...]] = []
+    for sub_detector, modules in zip(SUB_DETECTORS, detector.modules, strict=True):
+        total = float(modules.cells.sum())
+        fired = int(random.poisson(sub_detector.noise * total))
+        edges = np.cumsum(modules.cells)
+        module = np.searchsorted(edges, random.uniform(0.0, total, fired), side="right")
+        module = np.minimum(module, len(edges) - 1)
+        # Uniform on a trapezoid: the share of the area below a point along y is quadratic.
+        low, high = modules.half_x_low[module], modules.half_x_high[module]
+        height = _uniform_height(low, high, random.uniform(size=fired))
+        half_x = low + (high - low) * height
+        x = half_x * random.uniform(-1.0, 1.0, fired)
+        y = modules.half_y[module] * (2.0 * height - 1.0)
+        sigma_x, sigma_y = sub_detector.resolution_mm
+        drawn.append(
+            (
+                modules.geometry_id[module],
+                x,
+                y,
+                np.full(fired, sigma_x**2),
+                np.full(fired, sigma_y**2),
+            )
+        )
+    names = ("geometry_id", "local_x", "local_y", "var_x", "var_y")
+    table = {
+        name: np.concatenate(columns)
+        for name, columns in zip(names, zip(*drawn, strict=True), strict=True)
+    }
+    table["barcode"] = np.full(len(table["local_x"]), NOISE_BARCODE, dtype=np.int64)
+    return table
+
+
+def _uniform_height(
+    low: NDArray[np.float64], high: NDArray[np.float64], share: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    slope = high - low
+    root = np.sqrt(low**2 + share * (high**2 - low**2))
+    return np.asarray(share * (low + high) / (low + root)) if slope.any() else share
+
+
+class Noise(acts.examples.IAlgorithm):  # type: ignore[misc]
+    """Adds the noise of each event to its measurements, in ACTS's own container."""
+
+    def __init__(self, detector: Detector, seed: int, run_number: int) -> None:
+        acts.examples.IAlgorithm.__init__(self, "Noise", LOG_LEVEL)
+        self._detector, self._seed, self._run_number = detector, seed, run_number
+        self._measurements = acts.examples.ReadDataHandle(self, MeasurementContainer, "in")
+        self._measurements.initialize(MEASUREMENTS)
+
+    def execute(self, context: Any) -> Any:
+        """Append to the container where it stands: copying it would cost as much as the noise."""
+        random = generator(self._seed, self._run_number, context.eventNumber, "noise")
+        _emplace(self._measurements(context.eventStore), noise(self._detector, random))
+        return SUCCESS
+
+
+def _emplace(container: Any, table: Table) -> None:
+    for geometry_id, x, y, var_x, var_y in zip(
+        *(table[name].tolist() for name in ("geometry_id", "local_x", "local_y", "var_x", "var_y")),
+        strict=True,
+    ):
+        # It takes variances, though it calls them covariance.
+        container.emplaceMeasurement(
+            acts.GeometryIdentifier(geometry_id), _AXES, [x, y], [var_x, var_y]
+        )
+
+
+class RdoOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
+    """Takes one event's measurements out of ACTS."""
+
+    def __init__(self) -> None:
+        acts.examples.IAlgorithm.__init__(self, "RdoOutput", LOG_LEVEL)
+        self._measurements = acts.examples.ReadDataHandle(self, MeasurementContainer, "in")
+        self._measurements.initialize(MEASUREMENTS)
+        self._particles = acts.examples.ReadDataHandle(self, MeasurementParticlesMap, "map")
+        self._particles.initialize(PARTICLES_OF_MEASUREMENTS)
+        self._rows: list[tuple[int | float, ...]] = []
+
+    def execute(self, context: Any) -> Any:
+        """Copy; nothing of ACTS's is kept."""
+        measurements = self._measurements(context.eventStore)
+        particles = self._particles(context.eventStore)
+        self._rows = []
+        for index in range(len(measurements)):
+            measurement = measurements[index]
+            local, covariance = measurement.fullParameters, measurement.fullCovariance
+            barcodes = particles.valuesFor(index)
+            self._rows.append(
+                (
+                    measurement.geometryId.value,
+                    local[0],
+                    local[1],
+                    covariance[0, 0],
+                    covariance[1, 1],
+                    pack_barcode(barcodes[0]) if barcodes else NOISE_BARCODE,
+                )
+            )
+        return SUCCESS
+
+    def measurements(self) -> Table:
+        """Return the measurements of the last event, in the order in which ACTS holds them."""
+        columns = list(zip(*self._rows, strict=True)) or [()] * 6
+        names = ("geometry_id", "local_x", "local_y", "var_x", "var_y", "barcode")
+        kinds = (np.uint64, np.float64, np.float64, np.float64, np.float64, np.int64)
+        return {
+            name: np.array(column, dtype=kind)
+            for name, column, kind in zip(names, columns, kinds, strict=True)
+        }
+
+
+def measurements_to_acts(table: Table) -> dict[str, Any]:
+    """Return one event's measurements and their particles as ACTS's containers, by name."""
+    measurements = MeasurementContainer()
+    measurements.reserve(len(table["barcode"]))
+    _emplace(measurements, table)
+    particles = MeasurementParticlesMap()
+    packed = table["barcode"].tolist()
+    barcodes = {number: unpack_barcode(number) for number in set(packed) - {NOISE_BARCODE}}
+    for index, number in enumerate(packed):
+        if number != NOISE_BARCODE:
+            particles.insert(index, barcodes[number])
+    return {MEASUREMENTS: measurements, PARTICLES_OF_MEASUREMENTS: particles}

@@ -1,0 +1,608 @@
+"""The open chain's products: HITS, RDO and AOD, what stands in them, how they are written and read.
+
+A product is an HDF5 file. A collection is a group of flat arrays of one length with an `index` of
+n_events + 1 offsets: the rows of event i are ``index[i]:index[i + 1]``. Every array has a `unit`.
+`events` and `normalisation` are compound datasets, their `unit` is a JSON object by field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+import hvmpi
+from hvmpi.errors import InputError, RunError, SetupError
+from hvmpi.files import sha256_of, write_whole
+
+__all__ = [
+    "AOD",
+    "EVENTS",
+    "HITS",
+    "PERIGEE",
+    "RDO",
+    "TRUTH",
+    "Collection",
+    "Event",
+    "Field",
+    "Product",
+    "ProductWriter",
+    "Schema",
+    "Table",
+    "file_sha256",
+    "provenance",
+]
+
+Table = dict[str, NDArray[Any]]
+"""Arrays of one length by the names of their fields."""
+
+
+# Of 20 events' AOD: level 1 is 2 % larger than 4, 9 takes three times as long for 1 %.
+_GZIP_LEVEL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One array of a collection.
+
+    Attributes
+    ----------
+    name : str
+    dtype : str
+        As numpy and HDF5 spell it.
+    unit : str
+        ``mm``, ``GeV``, ``ns``, ``rad``, products and inverses of them; ``1`` for a pure number.
+    meaning : str
+    """
+
+    name: str
+    dtype: str
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a kind of product holds.
+
+    Attributes
+    ----------
+    name : str
+        Stands in the file; a reader refuses another.
+    version : int
+        Stands in the file; raised with every change.
+    collections : mapping of str to tuple of Field
+    """
+
+    name: str
+    version: int
+    collections: Mapping[str, tuple[Field, ...]]
+
+
+TRUTH = (
+    Field("barcode", "i8", "1", "number in the event record; above 2**32: made in simulation"),
+    Field("pdg_id", "i4", "1", "PDG number"),
+    Field("status", "i4", "1", "status in the event record; 1 for what simulation made"),
+    Field("charge", "f4", "e", "charge"),
+    Field("mass", "f4", "GeV", "mass"),
+    Field("px", "f4", "GeV", "momentum where it was made"),
+    Field("py", "f4", "GeV", "momentum where it was made"),
+    Field("pz", "f4", "GeV", "momentum where it was made"),
+    Field("x", "f4", "mm", "where it was made"),
+    Field("y", "f4", "mm", "where it was made"),
+    Field("z", "f4", "mm", "where it was made"),
+    Field("t", "f4", "ns", "when it was made"),
+    Field("decay_x", "f4", "mm", "where it decayed in the event record; NaN: it did not"),
+    Field("decay_y", "f4", "mm", "where it decayed in the event record; NaN: it did not"),
+    Field("decay_z", "f4", "mm", "where it decayed in the event record; NaN: it did not"),
+    Field("decay_t", "f4", "ns", "when it decayed in the event record; NaN: it did not"),
+    Field("parent", "i4", "1", "row, in the event's truth, of its first mother; -1: not kept"),
+    Field("llp", "i4", "1", "row of the long-lived particle it descends from; -1: none"),
+    Field("hits", "i2", "1", "hits it left in the tracker"),
+)
+
+_HIT_FIELDS = (
+    Field("geometry_id", "u8", "1", "sensor, as ACTS numbers them"),
+    Field("barcode", "i8", "1", "the particle's barcode"),
+    Field("order", "i4", "1", "position among the particle's hits"),
+    *(Field(axis, "f8", "mm", "position") for axis in ("x", "y", "z")),
+    Field("ct", "f8", "mm", "time times the speed of light"),
+    *(Field(axis, "f8", "GeV", "momentum before the sensor") for axis in ("px", "py", "pz")),
+    Field("e", "f8", "GeV", "energy before the sensor"),
+    *(
+        Field(f"{axis}_after", "f8", "GeV", "momentum behind the sensor")
+        for axis in ("px", "py", "pz")
+    ),
+    Field("e_after", "f8", "GeV", "energy behind the sensor"),
+)
+
+_MEASUREMENT_FIELDS = (
+    Field("geometry_id", "u8", "1", "sensor, as ACTS numbers them"),
+    Field("local_x", "f8", "mm", "position along the sensor's first axis"),
+    Field("local_y", "f8", "mm", "position along the sensor's second axis"),
+    Field("var_x", "f8", "mm2", "variance of local_x"),
+    Field("var_y", "f8", "mm2", "variance of local_y"),
+    Field("barcode", "i8", "1", "the particle that left it; -1: noise"),
+)
+
+PERIGEE = {"d0": "mm", "z0": "mm", "phi": "rad", "theta": "rad", "qop": "1/GeV"}
+"""Track parameters at the point closest to the z axis, with their units, in ACTS's order."""
+
+
+def _covariance_fields() -> Iterator[Field]:
+    names = list(PERIGEE)
+    for column, second in enumerate(names):
+        for first in names[: column + 1]:
+            name = f"var_{first}" if first == second else f"cov_{first}_{second}"
+            yield Field(name, "f4", f"{PERIGEE[first]} {PERIGEE[second]}", "covariance")
+
+
+_TRACK_FIELDS = (
+    *(
+        Field(name, "f4", unit, "at the point closest to the z axis")
+        for name, unit in PERIGEE.items()
+    ),
+    Field("charge", "i1", "e", "charge"),
+    Field("pt", "f4", "GeV", "transverse momentum"),
+    Field("eta", "f4", "1", "pseudorapidity"),
+    *_covariance_fields(),
+    Field("chi2", "f4", "1", "chi-squared of the fit"),
+    Field("ndf", "i2", "1", "degrees of freedom of the fit"),
+    Field("n_pixel", "u1", "1", "pixel measurements"),
+    Field("n_strip", "u1", "1", "strip measurements, short and long"),
+    Field("holes_pixel", "u1", "1", "pixel sensors crossed without a measurement"),
+    Field("holes_strip", "u1", "1", "strip sensors crossed without a measurement"),
+    Field("outliers", "u1", "1", "measurements seen but not used"),
+    Field("shared", "u1", "1", "measurements that another track of the event uses too"),
+    Field("large_radius", "u1", "1", "0: found in the standard pass, 1: in the large-radius pass"),
+    Field("truth", "i4", "1", "row of the particle with most of its measurements; -1: a fake"),
+    Field("match", "f4", "1", "share of its measurements that this particle left"),
+    Field("vertex_weight", "f4", "1", "weight in the primary vertex"),
+)
+
+_POINT_FIELDS = (
+    *(Field(axis, "f4", "mm", "position") for axis in ("x", "y", "z")),
+    *(Field(f"var_{axis}", "f4", "mm2", "covariance") for axis in ("x", "y", "z")),
+    *(Field(f"cov_{pair}", "f4", "mm2", "covariance") for pair in ("x_y", "x_z", "y_z")),
+    Field("chi2", "f4", "1", "weighted chi-squared"),
+    Field("ndf", "f4", "1", "weighted degrees of freedom"),
+    Field("n_tracks", "i2", "1", "tracks in it"),
+)
+
+HITS = Schema("hvmpi.hits", 1, {"truth": TRUTH, "hits": _HIT_FIELDS})
+RDO = Schema("hvmpi.rdo", 1, {"truth": TRUTH, "measurements": _MEASUREMENT_FIELDS})
+AOD = Schema(
+    "hvmpi.aod",
+    1,
+    {
+        "tracks": _TRACK_FIELDS,
+        "vertices": (*_POINT_FIELDS, Field("sum_pt2", "f4", "GeV2", "of its tracks")),
+        "truth": TRUTH,
+    },
+)
+
+_EVENT_FIELDS = (
+    Field("run_number", "i4", "1", "run number"),
+    Field("event_number", "i8", "1", "event number"),
+    Field("weight", "f8", "1", "generator's weight"),
+)
+EVENTS = np.dtype([(field.name, field.dtype) for field in _EVENT_FIELDS])
+
+_NORMALISATION_UNITS = {"cross_section_pb": "pb", "cross_section_error_pb": "pb"}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a product.
+
+    Attributes
+    ----------
+    run_number, event_number : int
+    weight : float
+    tables : dict of str to Table
+        By collection.
+    """
+
+    run_number: int
+    event_number: int
+    weight: float
+    tables: dict[str, Table]
+
+
+# --- provenance ------------------------------------------------------------------------------
+
+
+@cache
+def _versions() -> dict[str, str]:
+    libraries = ("h5py", "numpy", "pyacts", "pyhepmc", "pythia8mc")
+    return {"hvmpi": hvmpi.__version__} | {name: version(name) for name in libraries}
+
+
+@cache
+def _cpu_type() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise InputError(f"cannot read '{path}': {error.strerror}") from error
+
+
+def provenance(
+    *, seed: int, settings: Mapping[str, Any], inputs: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what a product says of its making.
+
+    Parameters
+    ----------
+    seed : int
+    settings : mapping
+        Whatever numbers the physics depends on; only their hash is kept.
+    inputs : mapping of str to str
+        SHA-256 of the event file, by kind (``evnt``).
+    """
+    text = json.dumps(settings, sort_keys=True)
+    return {
+        "versions": _versions(),
+        "cpu_type": _cpu_type(),
+        "settings_hash": hashlib.sha256(text.encode()).hexdigest(),
+        "seed": seed,
+        "calibration_hash": None,
+        "inputs": dict(inputs),
+    }
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+class ProductWriter:
+    """Writes a product, whole or not at all.
+
+    Used as a context: the file stands under its name when the block has ended well and `finish`
+    was called in it; after an exception nothing is left.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it exists.
+    schema : Schema
+    made : mapping
+        From `provenance`.
+
+    Attributes
+    ----------
+    events : int
+        Appended so far.
+    first_event, last_event, run_number : int
+        Numbers of the first and the last event, and the first's run; -1 before.
+    rows : dict of str to int
+        Appended so far, by collection.
+
+    Raises
+    ------
+    SetupError
+        If the file cannot be written.
+    """
+
+    # Bounds the memory at 64 events however many there are; the bytes do not depend on whether
+    # the events came one by one or from a file.
+    _BLOCK = 64
+    # Rows of a chunk. HITS of 64 events have 45 000 rows, tracks 3000.
+    _CHUNK = 8192
+
+    def __init__(self, path: Path, schema: Schema, made: Mapping[str, Any]) -> None:
+        self._path = path
+        self._opened = ExitStack()
+        self._schema = schema
+        self._made = dict(made)
+        self._pending: list[Event] = []
+        self._finished = False
+        self.events = 0
+        self.first_event = self.last_event = self.run_number = -1
+        self.rows = dict.fromkeys(schema.collections, 0)
+
+    def __enter__(self) -> Self:
+        # From version 1.10 on HDF5 indexes small datasets in a few bytes instead of 2 kB each.
+        try:
+            partial = self._opened.enter_context(write_whole(self._path))
+            self._file = self._opened.enter_context(h5py.File(partial, "w", libver="v110"))
+        except OSError as error:
+            raise SetupError(f"cannot write '{self._path}': {error.strerror or error}") from error
+        self._file.attrs["schema"] = self._schema.name
+        self._file.attrs["schema_version"] = self._schema.version
+        self._file.attrs["provenance"] = json.dumps(self._made, sort_keys=True)
+        self._dataset("events", EVENTS, _units(_EVENT_FIELDS))
+        for collection, fields in self._schema.collections.items():
+            for field in fields:
+                name = f"{collection}/{field.name}"
+                self._dataset(name, np.dtype(field.dtype), field.unit)
+                self._file[name].attrs["meaning"] = field.meaning
+            index = self._dataset(f"{collection}/index", np.dtype("i8"), "1")
+            index.resize((1,))
+        return self
+
+    def _dataset(self, name: str, dtype: np.dtype[Any], unit: str) -> Any:
+        dataset = self._file.create_dataset(
+            name,
+            shape=(0,),
+            maxshape=(None,),
+            chunks=(self._CHUNK,),
+            dtype=dtype,
+            compression="gzip",
+            compression_opts=_GZIP_LEVEL,
+            shuffle=True,
+        )
+        dataset.attrs["unit"] = unit
+        return dataset
+
+    def append(self, event: Event) -> None:
+        """Add one event; its tables must have the schema's collections."""
+        self._pending.append(event)
+        if self.events == 0:
+            self.first_event, self.run_number = event.event_number, event.run_number
+        self.events += 1
+        self.last_event = event.event_number
+        for collection, fields in self._schema.collections.items():
+            self.rows[collection] += len(event.tables[collection][fields[0].name])
+        if len(self._pending) == self._BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows = [(e.run_number, e.event_number, e.weight) for e in self._pending]
+        _extend(self._file["events"], np.array(rows, dtype=EVENTS))
+        for collection, fields in self._schema.collections.items():
+            tables = [event.tables[collection] for event in self._pending]
+            for field in fields:
+                values = np.concatenate([table[field.name] for table in tables])
+                _extend(self._file[collection][field.name], values.astype(field.dtype))
+            lengths = [len(table[fields[0].name]) for table in tables]
+            index = self._file[collection]["index"]
+            _extend(index, index[-1] + np.cumsum(lengths))
+        self._pending = []
+
+    def finish(self, normalisation: NDArray[Any]) -> None:
+        """Add the table of normalisation; the last thing to be written."""
+        if self._pending:
+            self._flush()
+        names = normalisation.dtype.names or ()
+        units = {name: _NORMALISATION_UNITS.get(name, "1") for name in names}
+        dataset = self._file.create_dataset("normalisation", data=normalisation)
+        dataset.attrs["unit"] = json.dumps(units, sort_keys=True)
+        self._finished = True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None and not self._finished:
+            error = RunError(f"'{self._path}' was left unfinished")
+            self._opened.__exit__(type(error), error, None)
+            raise error
+        self._opened.__exit__(kind, error, trace)
+
+
+def _units(fields: Sequence[Field]) -> str:
+    return json.dumps({field.name: field.unit for field in fields}, sort_keys=True)
+
+
+def _extend(dataset: Any, values: NDArray[Any]) -> None:
+    if len(values) == 0:
+        return
+    old = len(dataset)
+    dataset.resize((old + len(values),))
+    dataset[old:] = values
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+class Collection:
+    """One collection of an open product; arrays are read when asked for.
+
+    Attributes
+    ----------
+    index : ndarray of int64, shape (n_events + 1,)
+    fields : tuple of str
+    """
+
+    def __init__(self, path: Path, name: str, group: Any, fields: tuple[Field, ...]) -> None:
+        self._path, self._name, self._group = path, name, group
+        self.fields = tuple(field.name for field in fields)
+        self.index: NDArray[np.int64] = self._array("index", slice(None))
+
+    def _array(self, field: str, rows: slice) -> NDArray[Any]:
+        try:
+            return np.asarray(self._group[field][rows])
+        except (KeyError, OSError, RuntimeError) as error:
+            raise InputError(
+                f"'{self._path}' is damaged: array '{self._name}/{field}' cannot be read ({error});"
+                " make the file again"
+            ) from error
+
+    def __getitem__(self, field: str) -> NDArray[Any]:
+        """Return an array over all events."""
+        return self._array(field, slice(None))
+
+    def __len__(self) -> int:
+        return int(self.index[-1])
+
+    def table(self, first: int = 0, events: int = -1) -> Table:
+        """Return the arrays of consecutive events, counted from `first`; -1: all that follow."""
+        stop = len(self.index) - 1 if events < 0 else first + events
+        rows = slice(int(self.index[first]), int(self.index[stop]))
+        return {name: self._array(name, rows) for name in self.fields}
+
+
+class Product:
+    """An open product.
+
+    Used as a context.
+
+    Parameters
+    ----------
+    path : Path
+    schema : Schema
+        What the file is expected to be.
+
+    Attributes
+    ----------
+    path : Path
+    events : structured ndarray of dtype `EVENTS`
+    normalisation : structured ndarray
+    provenance : dict
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, of another schema or version.
+    """
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self.path, self.schema = path, schema
+        if not path.is_file():
+            raise InputError(f"there is no file '{path}'")
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            raise InputError(
+                f"'{path}' is not a whole HDF5 file; make it again ({error})"
+            ) from error
+        try:
+            self._load()
+        except (KeyError, OSError, RuntimeError, ValueError) as error:
+            self._file.close()
+            raise InputError(f"'{path}' is damaged ({error}); make it again") from error
+        except InputError:
+            self._file.close()
+            raise
+
+    def _load(self) -> None:
+        name = self._file.attrs.get("schema", "none")
+        number = self._file.attrs.get("schema_version", "none")
+        if name != self.schema.name or number != self.schema.version:
+            raise InputError(
+                f"'{self.path}' has schema {name} version {number}, expected"
+                f" {self.schema.name} version {self.schema.version}"
+            )
+        self.provenance: dict[str, Any] = json.loads(self._file.attrs["provenance"])
+        self.events: NDArray[Any] = self._file["events"][:]
+        self.normalisation: NDArray[Any] = self._file["normalisation"][:]
+        self._collections = {
+            collection: Collection(self.path, collection, self._file[collection], fields)
+            for collection, fields in self.schema.collections.items()
+        }
+
+    def __getitem__(self, collection: str) -> Collection:
+        return self._collections[collection]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def select(self, first: int | None, events: int) -> range:
+        """Return the rows of consecutive events.
+
+        Parameters
+        ----------
+        first : int or None
+            Number of the first event; None: the file's first.
+        events : int
+            How many; -1: all that follow.
+
+        Raises
+        ------
+        InputError
+            If the file does not hold them.
+        """
+        numbers = self.events["event_number"]
+        start = 0
+        if first is not None:
+            rows = np.flatnonzero(numbers == first)
+            if len(rows) == 0:
+                raise InputError(f"'{self.path}' holds no event {first}; {self._contents()}")
+            start = int(rows[0])
+        stop = len(numbers) if events < 0 else start + events
+        if stop > len(numbers):
+            raise InputError(
+                f"'{self.path}' holds {len(numbers) - start} events from"
+                f" {'the first' if first is None else f'event {first}'} on, {events} were asked"
+                f" for; {self._contents()}"
+            )
+        return range(start, stop)
+
+    def _contents(self) -> str:
+        numbers = self.events["event_number"]
+        if len(numbers) == 0:
+            return "it is empty"
+        return f"it holds {len(numbers)} events, {numbers[0]} to {numbers[-1]}"
+
+    def normalisation_of(self, rows: range) -> NDArray[Any]:
+        """Return the table of normalisation for some of the events.
+
+        For all of them it is the file's own. For a part, what was tried and accepted for it is
+        not known here and stands as -1.
+        """
+        if rows == range(len(self.events)):
+            return self.normalisation
+        table = self.normalisation.copy()
+        chosen = self.events[rows.start : rows.stop]
+        table["first_event"] = chosen["event_number"][0] if len(chosen) else -1
+        table["events"] = len(chosen)
+        table["n_tried"] = table["n_accepted"] = -1
+        table["sum_weights"] = math.fsum(chosen["weight"])
+        table["sum_weights2"] = math.fsum(chosen["weight"] ** 2)
+        return table
+
+    def iterate(self, rows: range) -> Iterator[Event]:
+        """Yield events one by one; they are read in blocks."""
+        block = 32
+        for start in range(rows.start, rows.stop, block):
+            count = min(block, rows.stop - start)
+            tables = {
+                name: collection.table(start, count)
+                for name, collection in self._collections.items()
+            }
+            for row in range(start, start + count):
+                event = self.events[row]
+                yield Event(
+                    run_number=int(event["run_number"]),
+                    event_number=int(event["event_number"]),
+                    weight=float(event["weight"]),
+                    tables={
+                        name: _cut(tables[name], collection.index, start, row)
+                        for name, collection in self._collections.items()
+                    },
+                )
+
+
+def _cut(table: Table, index: NDArray[np.int64], start: int, row: int) -> Table:
+    rows = slice(int(index[row] - index[start]), int(index[row + 1] - index[start]))
+    return {name: values[rows] for name, values in table.items()}

@@ -1,0 +1,387 @@
+"""Tracking: measurements to tracks, in two passes.
+
+The standard pass finds what comes from near the beam line. The large-radius pass works on the
+measurements that the first left, with seeds that may start anywhere in the tracker and point far
+from the beam line; it finds the decay products of long-lived particles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import acts.examples
+import numpy as np
+from acts.examples import (
+    ConstTrackContainer,
+    IndexSourceLink,
+    MeasurementContainer,
+    MeasurementParticlesMap,
+    MeasurementSubset,
+)
+
+from hvmpi.openchain.detector import (
+    FIELD_T,
+    LOG_LEVEL,
+    SUB_DETECTORS,
+    Detector,
+    sub_detector_of_volume,
+)
+from hvmpi.openchain.digitization import MEASUREMENTS, PARTICLES_OF_MEASUREMENTS
+from hvmpi.openchain.eventdata import PERIGEE, Table
+from hvmpi.openchain.sequence import SUCCESS
+from hvmpi.openchain.simulation import pack_barcode
+
+__all__ = ["LARGE_RADIUS", "STANDARD", "Pass", "TrackOutput", "algorithms"]
+
+MIN_MATCH = 0.5
+"""A track links to the particle that left more than this share of its measurements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass of track finding: seeds, combinatorial Kalman filter, ambiguities. mm and GeV.
+
+    Attributes
+    ----------
+    name : str
+        Prefix of what it leaves on ACTS's whiteboard.
+    seed_volumes : tuple of int
+        Volumes whose measurements seed.
+    delta_r : tuple of float
+        Smallest and largest distance in radius of neighbouring space points of a seed.
+    impact_max : float
+        Largest transverse distance of a seed from the beam line.
+    collision_region : float
+        Largest distance, along z, of the point where a seed crosses the beam line.
+    r_max : float
+        Largest radius of a space point.
+    r_middle : tuple of float
+        Radii of a seed's middle space point.
+    min_pt : float
+        Of a seed.
+    max_seeds : int
+        Seeds for one middle space point.
+    d0_max, z0_max : float
+        Of a track.
+    min_measurements, max_holes : int
+        Of a track.
+    """
+
+    name: str
+    seed_volumes: tuple[int, ...]
+    delta_r: tuple[float, float]
+    impact_max: float
+    collision_region: float
+    r_max: float
+    r_middle: tuple[float, float]
+    min_pt: float
+    max_seeds: int
+    d0_max: float
+    z0_max: float
+    min_measurements: int
+    max_holes: int
+
+
+_PIXEL_VOLUMES = SUB_DETECTORS[0].volumes
+_ALL_VOLUMES = tuple(volume for kind in SUB_DETECTORS for volume in kind.volumes)
+
+STANDARD = Pass(
+    name="standard",
+    seed_volumes=_PIXEL_VOLUMES,
+    delta_r=(1.0, 150.0),
+    impact_max=3.0,
+    collision_region=250.0,
+    r_max=200.0,
+    r_middle=(0.0, 200.0),
+    min_pt=0.5,
+    max_seeds=1,
+    d0_max=4.0,
+    z0_max=1000.0,
+    min_measurements=7,
+    max_holes=2,
+)
+
+LARGE_RADIUS = Pass(
+    name="large_radius",
+    seed_volumes=_ALL_VOLUMES,
+    delta_r=(5.0, 300.0),
+    impact_max=300.0,
+    collision_region=500.0,
+    r_max=1030.0,
+    r_middle=(60.0, 900.0),
+    min_pt=0.9,
+    max_seeds=2,
+    d0_max=300.0,
+    z0_max=3000.0,
+    min_measurements=7,
+    max_holes=2,
+)
+
+_Z_MAX_MM = 3000.0
+_COT_THETA_MAX = 27.3
+
+
+def settings() -> dict[str, Any]:
+    """Return every number of the two passes, for the settings hash of a product."""
+    return {passing.name: asdict(passing) for passing in (STANDARD, LARGE_RADIUS)}
+
+
+def _tracks(passing: Pass) -> str:
+    return f"{passing.name}_tracks"
+
+
+class _AllMeasurements(acts.examples.IAlgorithm):  # type: ignore[misc]
+    """Offers all measurements, noise too, to the standard pass."""
+
+    def __init__(self, output: str) -> None:
+        acts.examples.IAlgorithm.__init__(self, "AllMeasurements", LOG_LEVEL)
+        self._in = acts.examples.ReadDataHandle(self, MeasurementContainer, "in")
+        self._in.initialize(MEASUREMENTS)
+        self._out = acts.examples.WriteDataHandle(self, MeasurementSubset, "out")
+        self._out.initialize(output)
+
+    def execute(self, context: Any) -> Any:
+        """Make a subset of the container that stands on the whiteboard."""
+        measurements = self._in(context.eventStore)
+        self._out(context, MeasurementSubset(measurements, range(len(measurements))))
+        return SUCCESS
+
+
+def algorithms(detector: Detector) -> list[Any]:
+    """Return the algorithms of both passes, in order."""
+    first, second = "standard_measurements", "large_radius_measurements"
+    remove = acts.examples.MeasurementFilterAlgorithm(
+        level=LOG_LEVEL,
+        inputMeasurementSubset=first,
+        inputTracks=_tracks(STANDARD),
+        outputMeasurementSubset=second,
+    )
+    return [
+        _AllMeasurements(first),
+        *_pass_algorithms(detector, STANDARD, first),
+        remove,
+        *_pass_algorithms(detector, LARGE_RADIUS, second),
+    ]
+
+
+def _pass_algorithms(detector: Detector, passing: Pass, measurements: str) -> list[Any]:
+    name, level = passing.name, LOG_LEVEL
+    space_points = acts.examples.SpacePointMaker(
+        level=level,
+        inputMeasurements=measurements,
+        outputSpacePoints=f"{name}_space_points",
+        trackingGeometry=detector.geometry,
+        geometrySelection=[
+            acts.GeometryIdentifier(volume=volume) for volume in passing.seed_volumes
+        ],
+    )
+    seeding = acts.examples.GridTripletSeedingAlgorithm(
+        level=level,
+        inputSpacePoints=f"{name}_space_points",
+        outputSeeds=f"{name}_seeds",
+        **_seeding(passing),
+    )
+    estimate = acts.examples.TrackParamsEstimationAlgorithm(
+        level=level,
+        inputSeeds=f"{name}_seeds",
+        outputSeeds=f"{name}_estimated_seeds",
+        outputTrackParameters=f"{name}_estimates",
+        trackingGeometry=detector.geometry,
+        magneticField=detector.field,
+        particleHypothesis=acts.ParticleHypothesis.pion,
+    )
+    selection = acts.TrackSelector.Config(
+        loc0Min=-passing.d0_max,
+        loc0Max=passing.d0_max,
+        loc1Min=-passing.z0_max,
+        loc1Max=passing.z0_max,
+        ptMin=passing.min_pt,
+        minMeasurements=passing.min_measurements,
+        maxHoles=passing.max_holes,
+    )
+    finding = acts.examples.TrackFindingAlgorithm(
+        level=level,
+        measurementSelectorCfg=acts.MeasurementSelector.Config(
+            [(acts.GeometryIdentifier(), ([], [15.0], [25.0], [1]))]
+        ),
+        inputMeasurements=measurements,
+        inputInitialTrackParameters=f"{name}_estimates",
+        inputSeeds=f"{name}_estimated_seeds",
+        outputTracks=f"{name}_candidates",
+        findTracks=acts.examples.TrackFindingAlgorithm.makeTrackFinderFunction(
+            detector.geometry, detector.field, level
+        ),
+        trackingGeometry=detector.geometry,
+        magneticField=detector.field,
+        trackSelectorCfg=selection,
+        twoWay=True,
+        seedDeduplication=True,
+        stayOnSeed=True,
+    )
+    ambiguities = acts.examples.GreedyAmbiguityResolutionAlgorithm(
+        level=level,
+        inputTracks=f"{name}_candidates",
+        outputTracks=_tracks(passing),
+        maximumSharedHits=3,
+        nMeasurementsMin=passing.min_measurements,
+        maximumIterations=1_000_000,
+    )
+    return [space_points, seeding, estimate, finding, ambiguities]
+
+
+def _seeding(passing: Pass) -> dict[str, Any]:
+    shortest, longest = passing.delta_r
+    return {
+        "bFieldInZ": FIELD_T * acts.UnitConstants.T,
+        "minPt": passing.min_pt,
+        "cotThetaMax": _COT_THETA_MAX,
+        "impactMax": passing.impact_max,
+        "deltaRMin": shortest,
+        "deltaRMax": longest,
+        "deltaRMinTop": shortest,
+        "deltaRMaxTop": longest,
+        "deltaRMinBottom": shortest,
+        "deltaRMaxBottom": longest,
+        "rMin": 0.0,
+        "rMax": passing.r_max,
+        "zMin": -_Z_MAX_MM,
+        "zMax": _Z_MAX_MM,
+        "rMinMiddle": passing.r_middle[0],
+        "rMaxMiddle": passing.r_middle[1],
+        "useVariableMiddleSPRange": False,
+        "collisionRegionMin": -passing.collision_region,
+        "collisionRegionMax": passing.collision_region,
+        "sigmaScattering": 5.0,
+        "radLengthPerSeed": 0.1,
+        "maxSeedsPerSpM": passing.max_seeds,
+    }
+
+
+class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
+    """Takes one event's tracks out of ACTS."""
+
+    def __init__(self) -> None:
+        acts.examples.IAlgorithm.__init__(self, "TrackOutput", LOG_LEVEL)
+        self._tracks = []
+        for passing in (STANDARD, LARGE_RADIUS):
+            handle = acts.examples.ReadDataHandle(self, ConstTrackContainer, passing.name)
+            handle.initialize(_tracks(passing))
+            self._tracks.append(handle)
+        self._particles = acts.examples.ReadDataHandle(self, MeasurementParticlesMap, "map")
+        self._particles.initialize(PARTICLES_OF_MEASUREMENTS)
+        kinds = sub_detector_of_volume()
+        self._strip_volumes = frozenset(
+            volume
+            for volume in range(256)
+            if kinds[volume] >= 0 and SUB_DETECTORS[kinds[volume]].strip
+        )
+        self._passes: list[Table] = []
+        self._used: list[list[int]] = []
+        self._barcodes: list[list[int]] = []
+        self._counts: list[tuple[int, ...]] = []
+
+    def execute(self, context: Any) -> Any:
+        """Copy what is wanted; nothing of ACTS's is kept."""
+        self._passes, self._used, self._barcodes, self._counts = [], [], [], []
+        particles = self._particles(context.eventStore)
+        for large_radius, handle in enumerate(self._tracks):
+            tracks = handle(context.eventStore)
+            parameters, covariance = np.array(tracks.parameters), np.array(tracks.covariance)
+            self._passes.append(
+                {
+                    "parameters": parameters.reshape(-1, 6),
+                    "covariance": covariance.reshape(-1, 6, 6),
+                    "chi2": np.array(tracks.chi2),
+                    "ndf": np.array(tracks.ndf),
+                    "large_radius": np.full(len(tracks), large_radius),
+                }
+            )
+            for track in tracks:
+                self._take_states(track, particles)
+        return SUCCESS
+
+    def _take_states(self, track: Any, particles: Any) -> None:
+        # measurements and holes in pixels, in strips; outliers
+        counts = [0, 0, 0, 0, 0]
+        used: list[int] = []
+        barcodes: list[int] = []
+        for state in track.trackStatesReversed:
+            flags = state.typeFlags
+            if flags.isOutlier:
+                counts[4] += 1
+            elif flags.isMeasurement:
+                link = IndexSourceLink.fromSourceLink(state.uncalibratedSourceLink)
+                counts[link.geometryId().volume in self._strip_volumes] += 1
+                index = link.index()
+                used.append(index)
+                barcodes.extend(map(pack_barcode, particles.valuesFor(index)))
+            elif flags.isHole:
+                counts[2 + (state.referenceSurface.geometryId.volume in self._strip_volumes)] += 1
+        self._counts.append(tuple(counts))
+        self._used.append(used)
+        self._barcodes.append(barcodes)
+
+    def tracks(self, truth: Table) -> Table:
+        """Return the tracks of the last event.
+
+        Parameters
+        ----------
+        truth : Table
+            Of the same event; what the tracks link to.
+
+        Returns
+        -------
+        Table
+            With the fields of an AOD's tracks but `vertex_weight`; the standard pass first.
+        """
+        columns = {
+            name: np.concatenate([table[name] for table in self._passes])
+            for name in self._passes[0]
+        }
+        names = list(PERIGEE)
+        parameters = dict(zip(names, columns["parameters"].T, strict=False))
+        table: Table = dict(parameters)
+        for column, second in enumerate(names):
+            for row, first in enumerate(names[: column + 1]):
+                name = f"var_{first}" if row == column else f"cov_{first}_{second}"
+                table[name] = columns["covariance"][:, row, column]
+        table["charge"] = np.sign(parameters["qop"])
+        with np.errstate(divide="ignore"):
+            table["pt"] = np.sin(parameters["theta"]) / np.abs(parameters["qop"])
+        table["eta"] = -np.log(np.tan(parameters["theta"] / 2.0))
+        for name in ("chi2", "ndf", "large_radius"):
+            table[name] = columns[name]
+        counts = np.array(self._counts, dtype=np.int64).reshape(-1, 5)
+        for column, name in enumerate(
+            ("n_pixel", "n_strip", "holes_pixel", "holes_strip", "outliers")
+        ):
+            table[name] = counts[:, column]
+        table["shared"] = self._shared()
+        rows = {barcode: row for row, barcode in enumerate(truth["barcode"].tolist())}
+        links = [
+            _link(used, barcodes, rows)
+            for used, barcodes in zip(self._used, self._barcodes, strict=True)
+        ]
+        table["truth"] = np.array([row for row, _ in links], dtype=np.int64)
+        table["match"] = np.array([share for _, share in links], dtype=np.float64)
+        return table
+
+    def _shared(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        uses: dict[int, int] = {}
+        for used in self._used:
+            for index in used:
+                uses[index] = uses.get(index, 0) + 1
+        return np.array(
+            [sum(uses[index] > 1 for index in used) for used in self._used], dtype=np.int64
+        )
+
+
+def _link(used: list[int], barcodes: list[int], rows: Mapping[int, int]) -> tuple[int, float]:
+    if not barcodes:
+        return -1, 0.0
+    # The smaller barcode where two left as many, so that the order of states does not matter.
+    barcode = max(set(barcodes), key=lambda packed: (barcodes.count(packed), -packed))
+    share = barcodes.count(barcode) / len(used)
+    return (rows.get(barcode, -1) if share > MIN_MATCH else -1), share
