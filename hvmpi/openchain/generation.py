@@ -1,0 +1,249 @@
+"""Pythia 8 makes the events of one batch and writes them to an event file, HepMC3 Asciiv3.
+
+A batch depends on (seed, run number, batch) and the settings of its sample, on nothing else: the
+same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from hvmpi.errors import ConfigError, InputError, RunError, SetupError
+from hvmpi.files import sha256_of, write_whole
+from hvmpi.openchain.eventdata import provenance
+from hvmpi.openchain.hepmc import Record, graph
+from hvmpi.openchain.processes import Process
+from hvmpi.openchain.pythia import Generator, check_settings
+
+__all__ = ["EventWriter", "GenerationSummary", "check_settings", "generate", "generator_seed"]
+
+SCHEMA, SCHEMA_VERSION = "hvmpi.evnt", 1
+"""What the event file's run information says of itself."""
+
+LARGEST_SEED = 900_000_000
+"""Of Pythia's random numbers."""
+
+BUFFER = 1 << 20
+"""Bytes that gather before they go to the disk."""
+
+PRECISION = 12
+"""Digits after the point of the numbers in an event file."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSummary:
+    """What a batch came to.
+
+    Attributes
+    ----------
+    events, first_event : int
+    seed : int
+        Of the generator.
+    cross_section_pb, cross_section_error_pb : float
+        The batch's estimate; with B(Phi -> s s) = 1 in ``whss`` and ``gghss``, where it holds the
+        W's decay to an electron.
+    n_tried, n_accepted : int
+    sum_weights : float
+        Of the nominal weights.
+    """
+
+    events: int
+    first_event: int
+    seed: int
+    cross_section_pb: float
+    cross_section_error_pb: float
+    n_tried: int
+    n_accepted: int
+    sum_weights: float
+
+
+def generate(
+    process: Process, *, seed: int, batch: int, output: Path, events: int | None = None
+) -> GenerationSummary:
+    """Generate a batch and write its event file.
+
+    Parameters
+    ----------
+    process : Process
+        The sample.
+    seed : int
+        The campaign's.
+    batch : int
+        From 1: batch B holds the event numbers from (B - 1) * batch_size + 1 on.
+    output : Path
+        The event file; it appears whole or not at all.
+    events : int, optional
+        How many to make, the whole batch if not said.
+
+    Raises
+    ------
+    ConfigError
+        When Pythia does not accept a setting.
+    InputError
+        When the batch's LHE file cannot be read or holds too few events.
+    RunError
+        When Pythia does not start, or cannot make events.
+    """
+    wanted = process.batch_size if events is None else events
+    if not 1 <= wanted <= process.batch_size:
+        raise ConfigError(
+            f"sample {process.name}: {wanted} events do not fit a batch of {process.batch_size}"
+        )
+    if batch < 1:
+        raise ConfigError(f"sample {process.name}: batch {batch} is none; they count from 1")
+    first_event = (batch - 1) * process.batch_size + 1
+    random_seed = generator_seed(seed, process.run_number, batch)
+    lhe = Path(process.lhe[batch - 1]) if process.lhe else None
+    extra = () if lhe is None else (f"Beams:LHEF = {lhe}",)
+    generator = Generator(process, random_seed, extra)
+    weights: list[float] = []
+    with write_whole(output) as beside, EventWriter(beside, process, seed, batch) as writer:
+        for number, record in zip(
+            range(first_event, first_event + wanted), generator.records(), strict=False
+        ):
+            writer.write(number, record, generator)
+            weights.append(generator.weights[0])
+        if len(weights) < wanted:
+            raise InputError(
+                f"{lhe} is at its end after {len(weights)} events, and batch {batch} of sample "
+                f"{process.name} needs {wanted}: set batch-size to {len(weights)} or less"
+            )
+    cross_section, error = generator.cross_section
+    tried, accepted = generator.counts
+    return GenerationSummary(
+        events=wanted,
+        first_event=first_event,
+        seed=random_seed,
+        cross_section_pb=cross_section,
+        cross_section_error_pb=error,
+        n_tried=tried,
+        n_accepted=accepted,
+        sum_weights=math.fsum(weights),
+    )
+
+
+def generator_seed(seed: int, run_number: int, batch: int) -> int:
+    """Give the seed of a batch's random numbers, 1 to 900 000 000.
+
+    Hashed, not added: neighbouring seeds, run numbers and batches have nothing in common.
+    """
+    text = f"hvmpi generation {seed} {run_number} {batch}"
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
+    return 1 + number % LARGEST_SEED
+
+
+class EventWriter:
+    """Writes Pythia's events to one event file.
+
+    Parameters
+    ----------
+    path : Path
+    process : Process
+    seed : int
+        The campaign's.
+    batch : int
+    """
+
+    def __init__(self, path: Path, process: Process, seed: int, batch: int) -> None:
+        try:
+            import pyhepmc
+        except ImportError as error:
+            raise SetupError(
+                f"{error.name} is not installed: pip install 'hvmpi[openchain]'"
+            ) from None
+        from pyhepmc.io import WriterAscii, pyiostream
+
+        self._hepmc = pyhepmc
+        self._writer_type = WriterAscii
+        self._run_number = process.run_number
+        self._run = pyhepmc.GenRunInfo()
+        for name, value in _run_attributes(process, seed, batch).items():
+            self._run.attributes[name] = value
+        self._event = pyhepmc.GenEvent(self._run, pyhepmc.Units.GEV, pyhepmc.Units.MM)
+        self._file = path.open("wb")
+        # Through Python's file, as HepMC3 takes no name that is not UTF-8.
+        self._stream = pyiostream(self._file, BUFFER)
+        self._writer: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._stream.flush()
+        self._file.close()
+
+    def write(self, number: int, record: Record, generator: Generator) -> None:
+        """Write an event with the generator's weights, cross-section and counts."""
+        event = self._event
+        sorted_ = graph(record)
+        order = sorted_.order
+        event.from_hepevt(
+            number,
+            record.px[order],
+            record.py[order],
+            record.pz[order],
+            record.e[order],
+            record.m[order],
+            record.pid[order],
+            sorted_.status,
+            children=sorted_.children,
+            vx=record.x[order],
+            vy=record.y[order],
+            vz=record.z[order],
+            vt=record.t[order],
+            fortran=False,
+        )
+        if self._writer is None:
+            # The header names the weights, which Pythia knows from the first event on.
+            self._run.weight_names = generator.weight_names
+            self._writer = self._writer_type(self._stream, self._run)
+            self._writer.precision = PRECISION
+        event.weights = generator.weights
+        event.cross_section = self._cross_section(generator)
+        event.pdf_info = self._pdf_info(generator.info)
+        attributes = event.attributes
+        attributes["run_number"] = self._run_number
+        attributes["signal_process_id"] = generator.info.code()
+        attributes["event_scale"] = generator.info.QRen()
+        attributes["alphaQCD"] = generator.info.alphaS()
+        attributes["alphaQED"] = generator.info.alphaEM()
+        self._writer.write_event(event)
+        if self._writer.failed():
+            raise RunError(f"event {number} cannot be written: is the disk full?")
+
+    def _cross_section(self, generator: Generator) -> Any:
+        cross_section = self._hepmc.GenCrossSection()
+        tried, accepted = generator.counts
+        cross_section.set_cross_section(*generator.cross_section, accepted, tried)
+        return cross_section
+
+    def _pdf_info(self, info: Any) -> Any:
+        pdf = self._hepmc.GenPdfInfo()
+        pdf.parton_id1, pdf.parton_id2 = info.id1(), info.id2()
+        pdf.x1, pdf.x2 = info.x1(), info.x2()
+        pdf.xf1, pdf.xf2 = info.pdf1(), info.pdf2()
+        pdf.scale = info.QFac()
+        return pdf
+
+
+def _run_attributes(process: Process, seed: int, batch: int) -> dict[str, str | int]:
+    identity = process.identity()
+    inputs = {Path(path).name: sha256_of(Path(path)) for path in process.lhe[batch - 1 : batch]}
+    made = provenance(seed=seed, settings=identity, inputs=inputs)
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "sample": process.name,
+        "process": process.process,
+        "run_number": process.run_number,
+        "batch": batch,
+        "batch_size": process.batch_size,
+        "provenance": json.dumps(made, sort_keys=True),
+    }

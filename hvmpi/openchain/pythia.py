@@ -1,0 +1,207 @@
+"""Pythia 8 as hvmpi uses it: settings that are checked, events as arrays.
+
+``pythia8mc`` gives whole event records through ``nextBatch``, as awkward arrays. Their buffers are
+taken as they lie: a loop over particles in Python costs more than generating them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hvmpi.errors import ConfigError, RunError, SetupError
+from hvmpi.openchain.hepmc import Record
+from hvmpi.openchain.processes import Process
+
+__all__ = ["FAILURES_IN_A_ROW", "Generator", "check_settings"]
+
+FAILURES_IN_A_ROW = 100
+"""So many failed events one after another mean that the settings cannot work."""
+
+MB_TO_PB = 1.0e9
+"""Pythia's cross-sections are in millibarn, HepMC3's in picobarn."""
+
+_ON = ("on", "true", "yes", "ok", "1")
+_OFF = ("off", "false", "no", "0")
+_PARTICLE_NUMBERS = ("m0", "mwidth", "mmin", "mmax", "tau0")
+_PARTICLE_SWITCHES = ("isresonance", "maydecay", "doexternaldecay", "isvisible", "doforcewidth")
+
+
+def check_settings(process: Process) -> None:
+    """Read a sample's settings into Pythia, without starting it.
+
+    Raises
+    ------
+    ConfigError
+        When Pythia does not know a setting of the user's, or what it is set to.
+    SetupError
+        When Pythia is not installed.
+    """
+    _configured(process)
+
+
+class Generator:
+    """A Pythia that has been started.
+
+    Parameters
+    ----------
+    process : Process
+    seed : int
+        Of its random numbers, 1 to 900 000 000.
+    extra : tuple of str
+        Settings of the batch: its LHE file.
+    """
+
+    def __init__(self, process: Process, seed: int, extra: tuple[str, ...] = ()) -> None:
+        self._pythia = _configured(process)
+        for line in (*extra, "Random:setSeed = on", f"Random:seed = {seed}"):
+            _read(self._pythia, process, line)
+        started = self._pythia.init()
+        if self._pythia.settings.mode("Random:seed") != seed:
+            raise RunError(f"sample {process.name}: Pythia did not take the seed {seed}")
+        if not started:
+            raise RunError(
+                f"sample {process.name}: Pythia does not start with these settings; "
+                "its own words stand above in this log"
+            )
+        self.info = self._pythia.infoPython()
+        # Pythia counts Phi's and W's other decays as lost; Phi is to decay to s s always.
+        phi = process.process in ("whss", "gghss")
+        self._open = self._pythia.particleData.resOpenFrac(25) if phi else 1.0
+
+    @property
+    def weight_names(self) -> list[str]:
+        """Names of an event's weights, the nominal one first."""
+        return list(self.info.weightNameVector())
+
+    @property
+    def weights(self) -> list[float]:
+        """The weights of the last event, the nominal one first."""
+        return list(self.info.weightValueVector())
+
+    @property
+    def cross_section(self) -> tuple[float, float]:
+        """The estimate so far and its error, pb."""
+        scale = MB_TO_PB / self._open
+        return self.info.sigmaGen() * scale, self.info.sigmaErr() * scale
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Phase-space points tried and accepted so far."""
+        return self.info.nTried(), self.info.nAccepted()
+
+    def records(self) -> Iterator[Record]:
+        """Give event after event, until the LHE file is at its end.
+
+        Raises
+        ------
+        RunError
+            When Pythia fails too often in a row.
+        """
+        failures = 0
+        while failures < FAILURES_IN_A_ROW:
+            layout = self._pythia.nextBatch(1, "none").layout
+            # A snapshot, good for one event.
+            self.info = self._pythia.infoPython()
+            if layout.index.data[0] >= 0:
+                failures = 0
+                yield _record(layout.content)
+            elif self.info.atEndOfFile():
+                return
+            else:
+                failures += 1
+        raise RunError(
+            f"Pythia failed to make an event {FAILURES_IN_A_ROW} times in a row; "
+            "its own words stand above in this log"
+        )
+
+
+def _record(event: Any) -> Record:
+    particles = event.content("prt")
+    start, stop = (int(edge) for edge in particles.offsets.data[:2])
+    fields = particles.content
+    # Line 0 is the system as a whole; Pythia's index 0 as a mother means none.
+    lines = slice(start + 1, stop)
+
+    def column(name: str) -> npt.NDArray[Any]:
+        return np.asarray(fields.content(name).data[lines])
+
+    momentum = fields.content("p")
+    px, py, pz, e = (
+        np.asarray(momentum.content(name).data[lines]) for name in ("px", "py", "pz", "e")
+    )
+    displaced = fields.content("vProd")
+    index = np.asarray(displaced.index.data[lines])
+    position = np.zeros((4, stop - start - 1))
+    there = index >= 0
+    for row, name in zip(position, ("px", "py", "pz", "e"), strict=True):
+        row[there] = np.asarray(displaced.content.content(name).data)[index[there]]
+    return Record(
+        pid=column("id"),
+        status=column("status"),
+        mother1=column("mother1") - 1,
+        mother2=column("mother2") - 1,
+        px=px,
+        py=py,
+        pz=pz,
+        e=e,
+        m=column("m"),
+        x=position[0],
+        y=position[1],
+        z=position[2],
+        t=position[3],
+    )
+
+
+def _configured(process: Process) -> Any:
+    try:
+        # Pythia's bindings load awkward themselves, when it is too late for a clear word.
+        import awkward  # noqa: F401
+        import pythia8mc
+    except ImportError as error:
+        raise SetupError(f"{error.name} is not installed: pip install 'hvmpi[openchain]'") from None
+    pythia = pythia8mc.Pythia("", False)
+    _read(pythia, process, "Print:quiet = on")
+    for line in process.settings:
+        _read(pythia, process, line)
+    return pythia
+
+
+def _read(pythia: Any, process: Process, line: str) -> None:
+    if not pythia.readString(line) or not _is_meaningful(pythia.settings, line):
+        raise ConfigError(
+            f"sample {process.name}: pythia = {line!r} is not accepted by Pythia: "
+            "no such setting or particle, or not a value that it can have"
+        )
+
+
+def _is_meaningful(settings: Any, line: str) -> bool:
+    """Tell whether a setting that Pythia took is more than half understood.
+
+    Pythia takes every word for "off" in a flag, and for 0 in a particle's mass.
+    """
+    key, _, text = (part.strip() for part in line.partition("="))
+    value = text.lower()
+    if settings.isFlag(key):
+        return value in _ON + _OFF
+    if settings.isMode(key):
+        return bool(settings.mode(key) == _number(value))
+    if settings.isParm(key):
+        return bool(settings.parm(key) == _number(value))
+    number, _, name = key.lower().partition(":")
+    if number.isdigit() and name in _PARTICLE_NUMBERS:
+        return math.isfinite(_number(value))
+    if number.isdigit() and name in _PARTICLE_SWITCHES:
+        return value in _ON + _OFF
+    return True
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
