@@ -121,7 +121,7 @@ class _Digitization:
     def __call__(self, event: Event) -> Event:
         hits = simulation.hits_to_acts(event.tables["hits"])
         self._sequence.run(event.event_number, {simulation.HITS: hits})
-        return _event(event, truth=event.tables["truth"], measurements=self._output.measurements())
+        return _digitized(event, event.tables["truth"], self._output)
 
 
 class _Reconstruction:
@@ -140,7 +140,9 @@ class _Reconstruction:
         )
 
     def __call__(self, event: Event) -> Event:
-        containers = digitization.measurements_to_acts(event.tables["measurements"])
+        containers = digitization.measurements_to_acts(
+            event.tables["measurements"], event.tables["truth_links"]
+        )
         self._sequence.run(event.event_number, containers)
         return _reconstructed(event, event.tables["truth"], self._output)
 
@@ -174,12 +176,18 @@ class _Fused:
         if self._with_hits:
             made.append(_event(event, truth=kept, hits=self._simulated.hits()))
         if self._with_measurements:
-            made.append(_event(event, truth=kept, measurements=self._digitized.measurements()))
+            made.append(_digitized(event, kept, self._digitized))
         return [*made, _reconstructed(event, kept, self._tracks)]
 
 
 def _event(of: GeneratedEvent | Event, **tables: Table) -> Event:
     return Event(of.run_number, of.event_number, of.weight, tables)
+
+
+def _digitized(of: GeneratedEvent | Event, kept: Table, output: digitization.RdoOutput) -> Event:
+    return _event(
+        of, truth=kept, measurements=output.measurements(), truth_links=output.truth_links()
+    )
 
 
 def _reconstructed(of: GeneratedEvent | Event, kept: Table, output: tracking.TrackOutput) -> Event:

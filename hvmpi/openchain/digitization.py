@@ -10,13 +10,12 @@ from acts.examples import MeasurementContainer, MeasurementParticlesMap
 from numpy.typing import NDArray
 
 from hvmpi.openchain.detector import LOG_LEVEL, SUB_DETECTORS, Detector
-from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.eventdata import Table, to_table
 from hvmpi.openchain.sequence import SUCCESS, generator, random_numbers
 from hvmpi.openchain.simulation import HITS, pack_barcode, unpack_barcode
 
 __all__ = [
     "MEASUREMENTS",
-    "NOISE_BARCODE",
     "PARTICLES_OF_MEASUREMENTS",
     "Noise",
     "RdoOutput",
@@ -28,7 +27,7 @@ __all__ = [
 MEASUREMENTS = "measurements"
 PARTICLES_OF_MEASUREMENTS = "measurement_particles_map"
 
-NOISE_BARCODE = -1
+_MEASUREMENT = ("geometry_id", "local_x", "local_y", "var_x", "var_y")
 _AXES = [0, 1]
 
 
@@ -88,13 +87,10 @@ def noise(detector: Detector, random: np.random.Generator) -> Table:
                 np.full(fired, sigma_y**2),
             )
         )
-    names = ("geometry_id", "local_x", "local_y", "var_x", "var_y")
-    table = {
+    return {
         name: np.concatenate(columns)
-        for name, columns in zip(names, zip(*drawn, strict=True), strict=True)
+        for name, columns in zip(_MEASUREMENT, zip(*drawn, strict=True), strict=True)
     }
-    table["barcode"] = np.full(len(table["local_x"]), NOISE_BARCODE, dtype=np.int64)
-    return table
 
 
 def _uniform_height(
@@ -122,10 +118,8 @@ class Noise(acts.examples.IAlgorithm):  # type: ignore[misc]
 
 
 def _emplace(container: Any, table: Table) -> None:
-    for geometry_id, x, y, var_x, var_y in zip(
-        *(table[name].tolist() for name in ("geometry_id", "local_x", "local_y", "var_x", "var_y")),
-        strict=True,
-    ):
+    columns = (table[name].tolist() for name in _MEASUREMENT)
+    for geometry_id, x, y, var_x, var_y in zip(*columns, strict=True):
         # It takes variances, though it calls them covariance.
         container.emplaceMeasurement(
             acts.GeometryIdentifier(geometry_id), _AXES, [x, y], [var_x, var_y]
@@ -133,7 +127,7 @@ def _emplace(container: Any, table: Table) -> None:
 
 
 class RdoOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
-    """Takes one event's measurements out of ACTS."""
+    """Takes one event's measurements, and who left them, out of ACTS."""
 
     def __init__(self) -> None:
         acts.examples.IAlgorithm.__init__(self, "RdoOutput", LOG_LEVEL)
@@ -141,17 +135,14 @@ class RdoOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         self._measurements.initialize(MEASUREMENTS)
         self._particles = acts.examples.ReadDataHandle(self, MeasurementParticlesMap, "map")
         self._particles.initialize(PARTICLES_OF_MEASUREMENTS)
-        self._rows: list[tuple[int | float, ...]] = []
+        self._rows: list[tuple[Any, ...]] = []
+        self._links: list[tuple[int, int]] = []
 
     def execute(self, context: Any) -> Any:
         """Copy; nothing of ACTS's is kept."""
-        measurements = self._measurements(context.eventStore)
-        particles = self._particles(context.eventStore)
         self._rows = []
-        for index in range(len(measurements)):
-            measurement = measurements[index]
+        for measurement in self._measurements(context.eventStore):
             local, covariance = measurement.fullParameters, measurement.fullCovariance
-            barcodes = particles.valuesFor(index)
             self._rows.append(
                 (
                     measurement.geometryId.value,
@@ -159,31 +150,32 @@ class RdoOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
                     local[1],
                     covariance[0, 0],
                     covariance[1, 1],
-                    pack_barcode(barcodes[0]) if barcodes else NOISE_BARCODE,
                 )
             )
+        self._links = [
+            (index, pack_barcode(barcode)) for index, barcode in self._particles(context.eventStore)
+        ]
         return SUCCESS
 
     def measurements(self) -> Table:
         """Return the measurements of the last event, in the order in which ACTS holds them."""
-        columns = list(zip(*self._rows, strict=True)) or [()] * 6
-        names = ("geometry_id", "local_x", "local_y", "var_x", "var_y", "barcode")
-        kinds = (np.uint64, np.float64, np.float64, np.float64, np.float64, np.int64)
-        return {
-            name: np.array(column, dtype=kind)
-            for name, column, kind in zip(names, columns, kinds, strict=True)
-        }
+        return to_table(
+            self._rows, {**dict.fromkeys(_MEASUREMENT, np.float64), "geometry_id": np.uint64}
+        )
+
+    def truth_links(self) -> Table:
+        """Return which particles left which measurement of the last event."""
+        return to_table(self._links, {"measurement": np.int64, "barcode": np.int64})
 
 
-def measurements_to_acts(table: Table) -> dict[str, Any]:
+def measurements_to_acts(measurements: Table, truth_links: Table) -> dict[str, Any]:
     """Return one event's measurements and their particles as ACTS's containers, by name."""
-    measurements = MeasurementContainer()
-    measurements.reserve(len(table["barcode"]))
-    _emplace(measurements, table)
+    container = MeasurementContainer()
+    container.reserve(len(measurements["geometry_id"]))
+    _emplace(container, measurements)
     particles = MeasurementParticlesMap()
-    packed = table["barcode"].tolist()
-    barcodes = {number: unpack_barcode(number) for number in set(packed) - {NOISE_BARCODE}}
-    for index, number in enumerate(packed):
-        if number != NOISE_BARCODE:
-            particles.insert(index, barcodes[number])
-    return {MEASUREMENTS: measurements, PARTICLES_OF_MEASUREMENTS: particles}
+    packed = truth_links["barcode"].tolist()
+    barcodes = {number: unpack_barcode(number) for number in set(packed)}
+    for measurement, number in zip(truth_links["measurement"].tolist(), packed, strict=True):
+        particles.insert(measurement, barcodes[number])
+    return {MEASUREMENTS: container, PARTICLES_OF_MEASUREMENTS: particles}

@@ -44,6 +44,7 @@ __all__ = [
     "Table",
     "file_sha256",
     "provenance",
+    "to_table",
 ]
 
 Table = dict[str, NDArray[Any]]
@@ -135,7 +136,11 @@ _MEASUREMENT_FIELDS = (
     Field("local_y", "f8", "mm", "position along the sensor's second axis"),
     Field("var_x", "f8", "mm2", "variance of local_x"),
     Field("var_y", "f8", "mm2", "variance of local_y"),
-    Field("barcode", "i8", "1", "the particle that left it; -1: noise"),
+)
+
+_TRUTH_LINK_FIELDS = (
+    Field("measurement", "i4", "1", "row in the event's measurements; noise has no link"),
+    Field("barcode", "i8", "1", "a particle that left it; more than one where hits merged"),
 )
 
 PERIGEE = {"d0": "mm", "z0": "mm", "phi": "rad", "theta": "rad", "qop": "1/GeV"}
@@ -183,7 +188,11 @@ _POINT_FIELDS = (
 )
 
 HITS = Schema("hvmpi.hits", 1, {"truth": TRUTH, "hits": _HIT_FIELDS})
-RDO = Schema("hvmpi.rdo", 1, {"truth": TRUTH, "measurements": _MEASUREMENT_FIELDS})
+RDO = Schema(
+    "hvmpi.rdo",
+    1,
+    {"truth": TRUTH, "measurements": _MEASUREMENT_FIELDS, "truth_links": _TRUTH_LINK_FIELDS},
+)
 AOD = Schema(
     "hvmpi.aod",
     1,
@@ -220,6 +229,22 @@ class Event:
     event_number: int
     weight: float
     tables: dict[str, Table]
+
+
+def to_table(rows: Sequence[tuple[Any, ...]], kinds: Mapping[str, Any]) -> Table:
+    """Turn rows into columns.
+
+    Parameters
+    ----------
+    rows : sequence of tuple
+    kinds : mapping of str to dtype
+        Names of the columns, in the order in which they stand in a row.
+    """
+    columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(kinds)
+    return {
+        name: np.array(column, dtype=kind)
+        for (name, kind), column in zip(kinds.items(), columns, strict=True)
+    }
 
 
 # --- provenance ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import numpy as np
 from acts.examples import SimBarcode, SimHit, SimHitContainer, SimParticle, SimParticleContainer
 
 from hvmpi.openchain.detector import LOG_LEVEL, Detector
-from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.eventdata import Table, to_table
 from hvmpi.openchain.sequence import SUCCESS, random_numbers
 from hvmpi.openchain.truth import C_MM_PER_NS, GeneratedEvent
 
@@ -218,13 +218,11 @@ class SimulationOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
 
     def hits(self) -> Table:
         """Return the hits of the last event, in the order in which ACTS holds them."""
-        columns = list(zip(*self._hit_rows, strict=True)) or [()] * 15
-        names = ("geometry_id", "barcode", "order", *_POSITION, *_BEFORE, *_AFTER)
-        kinds = (np.uint64, np.int64, np.int32, *(np.float64,) * 12)
-        return {
-            name: np.array(column, dtype=kind)
-            for name, column, kind in zip(names, columns, kinds, strict=True)
-        }
+        return to_table(
+            self._hit_rows,
+            {"geometry_id": np.uint64, "barcode": np.int64, "order": np.int32}
+            | dict.fromkeys((*_POSITION, *_BEFORE, *_AFTER), np.float64),
+        )
 
 
 def _with_secondaries(truth: Table, secondaries: list[tuple[Any, ...]]) -> Table:

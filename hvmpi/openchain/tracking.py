@@ -316,7 +316,7 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
                 counts[link.geometryId().volume in self._strip_volumes] += 1
                 index = link.index()
                 used.append(index)
-                barcodes.extend(map(pack_barcode, particles.valuesFor(index)))
+                barcodes.extend({pack_barcode(barcode) for barcode in particles.valuesFor(index)})
             elif flags.isHole:
                 counts[2 + (state.referenceSurface.geometryId.volume in self._strip_volumes)] += 1
         self._counts.append(tuple(counts))
