@@ -1,0 +1,47 @@
+"""The exit ladder, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from hvmpi.cli import main as run_command_line
+from hvmpi.errors import HvmpiError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and turn whatever comes of it into an exit code."""
+    try:
+        code = run_command_line(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except HvmpiError as error:
+        print(f"hvmpi: error: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output left; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("hvmpi: interrupted", file=sys.stderr, flush=True)
+        return 3
+    except Exception as error:
+        traceback.print_exc()
+        _end_all_ranks(error)
+        return 1
+    return code
+
+
+def _end_all_ranks(error: BaseException) -> None:
+    """See that the other ranks end too: left alone they would wait for this one for ever."""
+    if "mpi4py.MPI" in sys.modules:
+        from mpi4py.run import set_abort_status
+
+        set_abort_status(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""Event files that are there: found, counted, compared with what they say of themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hvmpi.campaign.jobs import EventFile
+from hvmpi.campaign.paths import manifest
+from hvmpi.engine import Engine, EventCount
+from hvmpi.errors import BadEventFileError, InputError
+from hvmpi.settings import Settings
+
+__all__ = ["FoundFile", "Manifest", "find_event_files", "read_manifest"]
+
+_OWN_NAME = re.compile(r"(\d+)\.(\d+)\.(\d+)\.evnt\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What was written beside an event file when it was published.
+
+    Attributes
+    ----------
+    settings_hash : str
+        Hash of all that decides the events, besides the batch.
+    sha256 : str
+    size : int
+        Bytes.
+    events, first_event, run_number, batch : int
+    sample : str
+    """
+
+    settings_hash: str
+    sha256: str
+    size: int
+    events: int
+    first_event: int
+    run_number: int
+    batch: int
+    sample: str
+
+    def to_json(self) -> str:
+        """Write it as the file beside the event file holds it."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+
+def read_manifest(event_file: Path) -> Manifest | None:
+    """Read an event file's manifest; None where there is none that can be read."""
+    try:
+        values = json.loads(manifest(event_file).read_text())
+        return Manifest(
+            settings_hash=str(values["settings_hash"]),
+            sha256=str(values["sha256"]),
+            size=int(values["size"]),
+            events=int(values["events"]),
+            first_event=int(values["first_event"]),
+            run_number=int(values["run_number"]),
+            batch=int(values["batch"]),
+            sample=str(values["sample"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """An event file that is there.
+
+    Attributes
+    ----------
+    file : EventFile
+        With a reason where it is not fit for use.
+    event_numbers : ndarray of int64 or None
+        Its event numbers in this campaign where they do not simply follow from the first.
+    """
+
+    file: EventFile
+    event_numbers: npt.NDArray[np.int64] | None = None
+
+    def first_numbers(self, job_size: int) -> tuple[int, ...]:
+        """Give the event number of each job's first event; nothing where they simply follow."""
+        if self.event_numbers is None:
+            return ()
+        return tuple(self.event_numbers[::job_size].tolist())
+
+    def all_numbers(self) -> npt.NDArray[np.int64]:
+        """Give all its event numbers."""
+        if self.event_numbers is not None:
+            return self.event_numbers
+        return np.arange(self.file.first_event, self.file.first_event + self.file.events)
+
+
+def find_event_files(settings: Settings, engine: Engine) -> list[FoundFile]:
+    """Find and count the event files of ``evnt-dir``, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        If there are none, or two share an event number and ``renumber`` is off; names both.
+    """
+    paths = _find(settings, engine)
+    stems = _stems(paths, engine)
+    found: list[FoundFile] = []
+    next_number = 1
+    for path, stem in zip(paths, stems, strict=True):
+        file = _look_at(path, stem, settings, engine, next_number)
+        next_number += file.file.events
+        found.append(file)
+    if not settings.renumber:
+        _check_unique(found)
+    return found
+
+
+def _find(settings: Settings, engine: Engine) -> list[Path]:
+    if settings.evnt_dir is None:
+        msg = "reconstruct needs --evnt-dir: the directory of the event files"
+        raise InputError(msg)
+    directory = Path(settings.evnt_dir)
+    if not directory.is_dir():
+        msg = f"evnt-dir {str(directory)!r} is no directory; name the one with the event files"
+        raise InputError(msg)
+    try:
+        found = {
+            path
+            for pattern in engine.event_file_patterns
+            for path in directory.glob(pattern)
+            if not path.name.startswith(".") and not path.is_dir()
+        }
+    except OSError as error:
+        msg = f"evnt-dir {str(directory)!r} cannot be read ({error.strerror})"
+        raise InputError(msg) from error
+    if not found:
+        patterns = ", ".join(engine.event_file_patterns)
+        msg = f"evnt-dir {str(directory)!r} holds no event files ({patterns})"
+        raise InputError(msg)
+    return sorted(found, key=_by_number)
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in path.name.split(".")]
+
+
+def _stems(paths: Sequence[Path], engine: Engine) -> list[str]:
+    endings = sorted((p.removeprefix("*") for p in engine.event_file_patterns), key=len)
+    stems = [
+        next(
+            (path.name.removesuffix(end) for end in reversed(endings) if path.name.endswith(end)),
+            path.stem,
+        )
+        for path in paths
+    ]
+    count = Counter(stems)
+    # a.hepmc beside a.hepmc3: the whole name keeps their products apart.
+    return [s if count[s] == 1 else path.name for s, path in zip(stems, paths, strict=True)]
+
+
+def _look_at(
+    path: Path, stem: str, settings: Settings, engine: Engine, next_number: int
+) -> FoundFile:
+    own_name = _OWN_NAME.match(path.name)
+    made = read_manifest(path)
+    expected = int(own_name[2]) if own_name else None
+    batch = int(own_name[3]) if own_name else 0
+    try:
+        if made is not None:
+            count = _as_published(path, made)
+        else:
+            count = engine.count_events(path, expected)
+    except (BadEventFileError, OSError) as error:
+        file = EventFile(
+            path=str(path),
+            sample=made.sample if made else stem,
+            run_number=int(own_name[1]) if own_name else 0,
+            batch=batch,
+            events=0,
+            first_event=0,
+            stem=stem,
+            size=path.stat().st_size if path.exists() else -1,
+            reason=str(error),
+        )
+        return FoundFile(file)
+    return _counted(path, stem, settings, count, made, batch, next_number)
+
+
+def _as_published(path: Path, made: Manifest) -> EventCount:
+    """Believe the manifest of a file that has its size: it was written when the file was whole."""
+    size = path.stat().st_size
+    if size != made.size:
+        msg = f"event file {str(path)!r} has {size} bytes, its manifest says {made.size}"
+        raise BadEventFileError(msg)
+    numbers = np.arange(made.first_event, made.first_event + made.events)
+    return EventCount(numbers, size, made.run_number, made.sample)
+
+
+def _counted(
+    path: Path,
+    stem: str,
+    settings: Settings,
+    count: EventCount,
+    made: Manifest | None,
+    batch: int,
+    next_number: int,
+) -> FoundFile:
+    numbers = count.event_numbers
+    asked = settings.samples[0].run_number or 0
+    file = EventFile(
+        path=str(path),
+        sample=count.sample or (made.sample if made else stem),
+        run_number=asked if count.run_number is None else count.run_number,
+        batch=batch,
+        events=len(numbers),
+        first_event=next_number if settings.renumber else int(numbers[0]),
+        stem=stem,
+        size=count.size,
+        sha256=made.sha256 if made else "",
+        number_from=next_number if settings.renumber else -1,
+    )
+    follows = settings.renumber or bool(np.all(np.diff(numbers) == 1))
+    return FoundFile(file, None if follows else numbers)
+
+
+def _check_unique(found: Sequence[FoundFile]) -> None:
+    spans: dict[int, list[tuple[int, int, FoundFile]]] = {}
+    for one in found:
+        if one.file.reason:
+            continue
+        numbers = one.event_numbers
+        low = one.file.first_event if numbers is None else int(numbers.min())
+        high = low + one.file.events - 1 if numbers is None else int(numbers.max())
+        spans.setdefault(one.file.run_number, []).append((low, high, one))
+    for run_number, of_run in spans.items():
+        of_run.sort(key=lambda span: span[:2])
+        open_spans: list[tuple[int, Any]] = []
+        for low, high, one in of_run:
+            open_spans = [(end, other) for end, other in open_spans if end >= low]
+            for _, other in open_spans:
+                _check_pair(run_number, other, one)
+            open_spans.append((high, one))
+
+
+def _check_pair(run_number: int, first: FoundFile, second: FoundFile) -> None:
+    shared = np.intersect1d(first.all_numbers(), second.all_numbers())
+    if len(shared):
+        msg = (
+            f"event files {first.file.path!r} and {second.file.path!r} both hold event "
+            f"{shared[0]} of run {run_number}; take one away, or set renumber = true"
+        )
+        raise InputError(msg)

@@ -1,0 +1,399 @@
+"""The truth of a campaign: a file of lines, one a change of state, written before it counts.
+
+A line is a JSON object with the name of its entry (``type``) and the fields of one of the
+dataclasses below. A torn last line, left by a machine that died, is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hvmpi.errors import JournalError
+
+__all__ = [
+    "Accepted",
+    "Completion",
+    "Ended",
+    "Entry",
+    "EventFileListed",
+    "Failed",
+    "FilePutAside",
+    "JobsPlanned",
+    "Journal",
+    "Launch",
+    "PlanComplete",
+    "Published",
+    "Resumed",
+    "RunBegun",
+    "Started",
+    "find_completion",
+    "find_launch",
+    "read_entries",
+]
+
+SCHEMA = "hvmpi-journal"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunBegun:
+    """The first line: what campaign this is."""
+
+    type: ClassVar[str] = "run_begun"
+    schema: str
+    schema_version: int
+    timestamp: str
+    time: float
+    verb: str
+    command_line: str
+    versions: dict[str, str]
+    settings_hash: str
+    launch: str
+
+
+@dataclass(frozen=True)
+class EventFileListed:
+    """An event file, planned or found; its row is the number of such lines before it."""
+
+    type: ClassVar[str] = "event_file"
+    path: str
+    sample: str
+    run_number: int
+    batch: int
+    events: int
+    first_event: int
+    stem: str
+    size: int
+    sha256: str
+    number_from: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class JobsPlanned:
+    """A row of jobs of one event file, numbered on from the jobs before.
+
+    ``numbers`` holds the event number of each job's first event; empty where they follow each
+    other from the file's first event.
+    """
+
+    type: ClassVar[str] = "jobs"
+    kind: int
+    event_file: int
+    job_size: int
+    events: int
+    waiting: bool
+    numbers: list[int]
+
+
+@dataclass(frozen=True)
+class PlanComplete:
+    """All event files and jobs are listed above."""
+
+    type: ClassVar[str] = "plan_complete"
+    event_files: int
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A master took the run up again; what ran when the last one ended is ready again."""
+
+    type: ClassVar[str] = "resumed"
+    time: float
+    command_line: str
+    versions: dict[str, str]
+    launch: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """An attempt of a job went to a rank."""
+
+    type: ClassVar[str] = "started"
+    job: int
+    attempt: int
+    rank: int
+    host: str
+    time: float
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An attempt was chosen as the one that made the job's outputs.
+
+    ``outputs`` holds one list a product: product, part, path, size, sha256. ``steps`` holds one
+    list a step: step, wall_s, cpu_s, max_rss_mb, exit_code.
+    """
+
+    type: ClassVar[str] = "accepted"
+    job: int
+    attempt: int
+    time: float
+    wall_s: float
+    events_out: int
+    outputs: list[list[Any]]
+    steps: list[list[Any]]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """The job's outputs have their final names: the job is done."""
+
+    type: ClassVar[str] = "published"
+    job: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An attempt did not make it; ``again`` says whether the job is tried once more."""
+
+    type: ClassVar[str] = "failed"
+    job: int
+    attempt: int
+    time: float
+    wall_s: float
+    outcome: int
+    exit_code: int
+    signal: int
+    reason: str
+    again: bool
+    steps: list[list[Any]]
+
+
+@dataclass(frozen=True)
+class FilePutAside:
+    """An event file is not fit for use: its jobs that are not done fail with that reason."""
+
+    type: ClassVar[str] = "put_aside"
+    event_file: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The completion record: how the campaign, or this part of it, ended."""
+
+    type: ClassVar[str] = "ended"
+    time: float
+    state: str
+    exit_code: int
+    done: int
+    failed: int
+    left: int
+    reason: str
+    launch: str
+
+
+Entry = (
+    RunBegun
+    | EventFileListed
+    | JobsPlanned
+    | PlanComplete
+    | Resumed
+    | Started
+    | Accepted
+    | Published
+    | Failed
+    | FilePutAside
+    | Ended
+)
+
+_ENTRIES: dict[str, type[Any]] = {
+    entry.type: entry
+    for entry in (
+        RunBegun,
+        EventFileListed,
+        JobsPlanned,
+        PlanComplete,
+        Resumed,
+        Started,
+        Accepted,
+        Published,
+        Failed,
+        FilePutAside,
+        Ended,
+    )
+}
+
+
+def _encode(entry: Entry) -> bytes:
+    line = json.dumps({"type": entry.type, **vars(entry)}, separators=(",", ":"))
+    return line.encode() + b"\n"
+
+
+class Journal:
+    """The journal of one run, open for appending.
+
+    A write is one system call; `sync` brings all that was written to the disk. The master calls
+    it before it renames a product, and once a second.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._unsynced = False
+        self._synced_at = time.monotonic()
+        try:
+            _drop_torn_line(path)
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def append(self, *entries: Entry) -> None:
+        """Write entries, whole or not at all in the eyes of a later reader."""
+        data = b"".join(map(_encode, entries))
+        try:
+            written = os.write(self._file, data)
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+        except OSError as error:
+            raise self._failure(error) from error
+        self._unsynced = True
+
+    def sync(self) -> None:
+        """Bring what was written to the disk."""
+        if self._unsynced:
+            try:
+                os.fsync(self._file)
+            except OSError as error:
+                raise self._failure(error) from error
+            self._unsynced = False
+        self._synced_at = time.monotonic()
+
+    def sync_if_older(self, seconds: float) -> None:
+        """Bring what was written to the disk unless that was done a moment ago."""
+        if self._unsynced and time.monotonic() - self._synced_at > seconds:
+            self.sync()
+
+    def close(self) -> None:
+        """Sync and close."""
+        self.sync()
+        os.close(self._file)
+
+    def _failure(self, error: OSError) -> JournalError:
+        msg = (
+            f"the journal {str(self._path)!r} cannot be written ({error.strerror}); "
+            "make room or mend the file system, then rerun"
+        )
+        return JournalError(msg)
+
+
+def _drop_torn_line(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        size = os.fstat(handle).st_size
+        end = size
+        while end > 0:
+            start = max(0, end - 65536)
+            newline = os.pread(handle, end - start, start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            os.ftruncate(handle, end)
+    finally:
+        os.close(handle)
+
+
+def read_entries(path: Path) -> Iterator[Entry]:
+    """Read a journal from its beginning, without the torn line that it may end with.
+
+    Raises
+    ------
+    JournalError
+        If the file cannot be read, is of another schema, or holds a line that is no entry;
+        names the line.
+    """
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.endswith(b"\n"):
+                    return
+                yield _decode(path, number, line)
+    except OSError as error:
+        msg = f"the journal {str(path)!r} cannot be read ({error.strerror})"
+        raise JournalError(msg) from error
+
+
+def _decode(path: Path, number: int, line: bytes) -> Entry:
+    try:
+        fields = json.loads(line)
+        entry: Entry = _ENTRIES[fields.pop("type")](**fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = (
+            f"line {number} of the journal {str(path)!r} is no entry of hvmpi ({error}); "
+            "the file was changed by something else"
+        )
+        raise JournalError(msg) from error
+    if isinstance(entry, RunBegun) and (entry.schema, entry.schema_version) != (
+        SCHEMA,
+        SCHEMA_VERSION,
+    ):
+        msg = (
+            f"the journal {str(path)!r} has schema {entry.schema} {entry.schema_version}, "
+            f"this hvmpi reads {SCHEMA} {SCHEMA_VERSION}"
+        )
+        raise JournalError(msg)
+    return entry
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A run that a launch began or resumed."""
+
+    timestamp: str
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The completion record of a launch, for who started it: mpirun's exit code proves nothing."""
+
+    timestamp: str
+    directory: Path
+    exit_code: int
+    state: str
+    reason: str
+
+
+def _newest_first(run_dir: Path) -> list[Path]:
+    try:
+        journals = list(run_dir.glob("*/journal.jsonl"))
+    except OSError:
+        return []
+    return sorted(journals, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def find_launch(run_dir: Path, launch_id: str) -> Launch | None:
+    """Find the run that a launch began or resumed; None when it came to nothing."""
+    needle = json.dumps(launch_id)[1:-1].encode()
+    for path in _newest_first(run_dir):
+        if needle in path.read_bytes():
+            return Launch(path.parent.name, path.parent)
+    return None
+
+
+def find_completion(run_dir: Path, launch_id: str) -> Completion | None:
+    """Find the completion record of a launch; None when its campaign was cut short."""
+    launch = find_launch(run_dir, launch_id)
+    if launch is None:
+        return None
+    for entry in read_entries(launch.directory / "journal.jsonl"):
+        if isinstance(entry, Ended) and entry.launch == launch_id:
+            return Completion(
+                launch.timestamp, launch.directory, entry.exit_code, entry.state, entry.reason
+            )
+    return None

@@ -1,0 +1,445 @@
+"""What became of every job, in memory: the journal's entries applied one by one.
+
+The master writes an entry and applies it; a later start reads the entries and applies them. Both
+go through `Ledger.apply`, so that what is remembered and what is on disk cannot differ.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hvmpi.campaign import journal
+from hvmpi.campaign.jobs import (
+    CHARGED,
+    EventFile,
+    Job,
+    JobState,
+    Kind,
+    Outcome,
+    check_transition,
+)
+from hvmpi.errors import JournalError
+
+__all__ = ["ATTEMPT_FIELDS", "JOB_FIELDS", "STEP_FIELDS", "Ledger", "replay"]
+
+JOB_FIELDS: list[tuple[str, str]] = [
+    ("job", "i4"),
+    ("kind", "u1"),
+    ("state", "u1"),
+    ("outcome", "u1"),
+    ("attempts", "u2"),
+    ("run_number", "i4"),
+    ("event_file", "i4"),
+    ("skip_events", "i8"),
+    ("first_event", "i8"),
+    ("events", "i4"),
+    ("events_out", "i4"),
+    ("host", "i4"),
+    ("rank", "i4"),
+    ("started", "f8"),
+    ("wall_s", "f4"),
+    ("cpu_s", "f4"),
+    ("max_rss_mb", "f4"),
+    ("exit_code", "i4"),
+    ("reason", "i4"),
+]
+ATTEMPT_FIELDS: list[tuple[str, str]] = [
+    ("job", "i4"),
+    ("attempt", "u2"),
+    ("host", "i4"),
+    ("rank", "i4"),
+    ("started", "f8"),
+    ("wall_s", "f4"),
+    ("cpu_s", "f4"),
+    ("max_rss_mb", "f4"),
+    ("exit_code", "i4"),
+    ("signal", "i4"),
+    ("outcome", "u1"),
+    ("reason", "i4"),
+]
+STEP_FIELDS: list[tuple[str, str]] = [
+    ("job", "i4"),
+    ("attempt", "u2"),
+    ("step", "S24"),
+    ("wall_s", "f4"),
+    ("cpu_s", "f4"),
+    ("max_rss_mb", "f4"),
+    ("exit_code", "i4"),
+]
+
+
+class _Rows:
+    """A structured array that grows by doubling."""
+
+    def __init__(self, fields: list[tuple[str, str]]) -> None:
+        self._array = np.zeros(64, dtype=fields)
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def append(self, row: tuple[Any, ...]) -> int:
+        if self._length == len(self._array):
+            self._array = np.concatenate([self._array, np.zeros_like(self._array)])
+        self._array[self._length] = row
+        self._length += 1
+        return self._length - 1
+
+    @property
+    def view(self) -> npt.NDArray[Any]:
+        return self._array[: self._length]
+
+
+class _Texts:
+    """Texts that repeat, each kept once and known by its row; -1 is none."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._rows: dict[str, int] = {}
+
+    def row(self, text: str) -> int:
+        if not text:
+            return -1
+        row = self._rows.get(text)
+        if row is None:
+            row = self._rows[text] = len(self.texts)
+            self.texts.append(text)
+        return row
+
+
+class Ledger:
+    """The state of a campaign.
+
+    Attributes
+    ----------
+    begun : journal.RunBegun or None
+    event_files : list of EventFile
+    samples_put_aside : int
+        Event files that are not fit for use.
+    jobs : ndarray of shape (n_jobs,)
+        `JOB_FIELDS`.
+    counts : dict of JobState to int
+    events_done : int
+        Events in the products of the reconstruction jobs that are done.
+    """
+
+    def __init__(self) -> None:
+        self.begun: journal.RunBegun | None = None
+        self.ended: journal.Ended | None = None
+        self.plan_complete = False
+        self.event_files: list[EventFile] = []
+        self.jobs: npt.NDArray[Any] = np.zeros(0, dtype=JOB_FIELDS)
+        self.counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
+        self.accepted: dict[int, journal.Accepted] = {}
+        self.launches: list[str] = []
+        self._planned: list[npt.NDArray[Any]] = []
+        self._n_planned = 0
+        self._job_sizes: list[int] = []
+        self._ready: list[int] = []
+        self._attempts = _Rows(ATTEMPT_FIELDS)
+        self._steps = _Rows(STEP_FIELDS)
+        self._hosts = _Texts()
+        self._reasons = _Texts()
+        self._open: dict[int, int] = {}
+        self._charged: npt.NDArray[np.uint16] = np.zeros(0, dtype=np.uint16)
+        self._jobs_of_file: dict[int, list[tuple[int, int]]] = {}
+        self._generation_of_file: dict[int, int] = {}
+        self._appliers = {
+            journal.RunBegun: self._run_begun,
+            journal.EventFileListed: self._event_file,
+            journal.JobsPlanned: self._jobs_planned,
+            journal.PlanComplete: self._plan_complete,
+            journal.Resumed: self._resumed,
+            journal.Started: self._started,
+            journal.Accepted: self._accepted,
+            journal.Published: self._published,
+            journal.Failed: self._failed,
+            journal.FilePutAside: self._put_aside,
+            journal.Ended: self._ended,
+        }
+
+    def apply(self, entry: journal.Entry) -> None:
+        """Take an entry into account; a repeated result of an attempt is passed over."""
+        self._appliers[type(entry)](entry)  # type: ignore[operator]
+
+    # What is asked of it
+
+    @property
+    def attempts(self) -> npt.NDArray[Any]:
+        """All attempts so far, `ATTEMPT_FIELDS`."""
+        return self._attempts.view
+
+    @property
+    def steps(self) -> npt.NDArray[Any]:
+        """All steps so far, `STEP_FIELDS`."""
+        return self._steps.view
+
+    @property
+    def hosts(self) -> list[str]:
+        """Names of the hosts that rows refer to."""
+        return self._hosts.texts
+
+    @property
+    def reasons(self) -> list[str]:
+        """Texts of the reasons that rows refer to."""
+        return self._reasons.texts
+
+    @property
+    def unfinished(self) -> int:
+        """Jobs that are neither done nor failed for good."""
+        return len(self.jobs) - self.counts[JobState.DONE] - self.counts[JobState.FAILED]
+
+    @property
+    def files_put_aside(self) -> int:
+        """Event files that are not fit for use."""
+        return sum(1 for file in self.event_files if file.reason)
+
+    def state(self, job: int) -> JobState:
+        """Give the state of a job."""
+        return JobState(int(self.jobs["state"][job]))
+
+    def charged(self, job: int) -> int:
+        """Count the attempts that were used up by the payload since the last start."""
+        return int(self._charged[job])
+
+    def running_attempt(self, job: int) -> int | None:
+        """Give the number of the attempt that is under way; None when there is none."""
+        row = self._open.get(job)
+        return None if row is None else int(self.attempts["attempt"][row])
+
+    def running(self) -> list[int]:
+        """List the jobs that are under way."""
+        return sorted(self._open)
+
+    def next_ready(self) -> int | None:
+        """Give the ready job of the lowest number; None when there is none."""
+        while self._ready:
+            job = self._ready[0]
+            if self.jobs["state"][job] == JobState.READY:
+                return job
+            heapq.heappop(self._ready)
+        return None
+
+    def job(self, number: int) -> Job:
+        """Describe a job as its next attempt."""
+        row = self.jobs[number]
+        return Job(
+            number=number,
+            kind=Kind(int(row["kind"])),
+            attempt=int(row["attempts"]) + 1,
+            event_file=self.event_files[int(row["event_file"])],
+            skip_events=int(row["skip_events"]),
+            first_event=int(row["first_event"]),
+            events=int(row["events"]),
+            job_size=self._job_size(number),
+        )
+
+    def jobs_of_file(self, event_file: int) -> list[int]:
+        """List the jobs that read an event file."""
+        ranges = self._jobs_of_file.get(event_file, ())
+        return [job for first, last in ranges for job in range(first, last)]
+
+    # Plan
+
+    def _run_begun(self, entry: journal.RunBegun) -> None:
+        self.begun = entry
+        self.launches.append(entry.launch)
+
+    def _event_file(self, entry: journal.EventFileListed) -> None:
+        self.event_files.append(EventFile(**vars(entry)))
+
+    def _jobs_planned(self, entry: journal.JobsPlanned) -> None:
+        skip = np.arange(0, entry.events, entry.job_size, dtype=np.int64)
+        rows = np.zeros(len(skip), dtype=JOB_FIELDS)
+        first = self._n_planned
+        self._n_planned += len(skip)
+        file = self.event_files[entry.event_file]
+        rows["job"] = np.arange(first, self._n_planned)
+        rows["kind"] = entry.kind
+        rows["state"] = JobState.WAITING if entry.waiting else JobState.READY
+        rows["run_number"] = file.run_number
+        rows["event_file"] = entry.event_file
+        rows["skip_events"] = skip
+        rows["first_event"] = entry.numbers or file.first_event + skip
+        rows["events"] = np.minimum(entry.job_size, entry.events - skip)
+        for field in ("events_out", "host", "rank", "reason"):
+            rows[field] = -1
+        self._planned.append(rows)
+        self._job_sizes.append(entry.job_size)
+        if entry.kind == Kind.GENERATION:
+            self._generation_of_file[entry.event_file] = first
+        else:
+            self._jobs_of_file.setdefault(entry.event_file, []).append((first, self._n_planned))
+
+    def _plan_complete(self, entry: journal.PlanComplete) -> None:
+        self.jobs = (
+            np.concatenate(self._planned) if self._planned else np.zeros(0, dtype=JOB_FIELDS)
+        )
+        if len(self.jobs) != entry.jobs or len(self.event_files) != entry.event_files:
+            msg = f"the plan has {len(self.jobs)} jobs, its last line says {entry.jobs}"
+            raise JournalError(msg)
+        self._firsts = np.cumsum([0, *(len(rows) for rows in self._planned)])
+        self._planned.clear()
+        self._charged = np.zeros(len(self.jobs), dtype=np.uint16)
+        for state in JobState:
+            self.counts[state] = int(np.count_nonzero(self.jobs["state"] == state))
+        # An ascending list is a heap already.
+        self._ready = np.flatnonzero(self.jobs["state"] == JobState.READY).tolist()
+        self.plan_complete = True
+
+    def _job_size(self, number: int) -> int:
+        return self._job_sizes[int(np.searchsorted(self._firsts, number, side="right")) - 1]
+
+    # Attempts
+
+    def _move(self, job: int, after: JobState) -> None:
+        before = self.state(job)
+        check_transition(job, before, after)
+        self.jobs["state"][job] = after
+        self.counts[before] -= 1
+        self.counts[after] += 1
+        if after is JobState.READY:
+            heapq.heappush(self._ready, job)
+
+    def _started(self, entry: journal.Started) -> None:
+        self._move(entry.job, JobState.RUNNING)
+        row = self.jobs[entry.job]
+        host = self._hosts.row(entry.host)
+        row["attempts"] = entry.attempt
+        row["host"] = host
+        row["rank"] = entry.rank
+        row["started"] = entry.time
+        self._open[entry.job] = self._attempts.append(
+            (entry.job, entry.attempt, host, entry.rank, entry.time, 0, 0, 0, 0, 0, 0, -1)
+        )
+
+    def _close(
+        self,
+        entry: journal.Accepted | journal.Failed,
+        outcome: Outcome,
+        exit_code: int,
+        signal: int,
+    ) -> bool:
+        open_row = self._open.get(entry.job)
+        if open_row is None or self.attempts["attempt"][open_row] != entry.attempt:
+            return False
+        del self._open[entry.job]
+        cpu_s = sum(step[2] for step in entry.steps)
+        max_rss_mb = max((step[3] for step in entry.steps), default=0.0)
+        reason = self._reasons.row(entry.reason)
+        for row in (self._attempts.view[open_row], self.jobs[entry.job]):
+            row["wall_s"] = entry.wall_s
+            row["cpu_s"] = cpu_s
+            row["max_rss_mb"] = max_rss_mb
+            row["exit_code"] = exit_code
+            row["outcome"] = outcome
+            row["reason"] = reason
+        self._attempts.view[open_row]["signal"] = signal
+        for step in entry.steps:
+            self._steps.append((entry.job, entry.attempt, step[0].encode(), *step[1:]))
+        return True
+
+    def _accepted(self, entry: journal.Accepted) -> None:
+        if self._close(entry, Outcome.DONE, 0, 0):
+            self.jobs["events_out"][entry.job] = entry.events_out
+            self.accepted[entry.job] = entry
+
+    def _published(self, entry: journal.Published) -> None:
+        accepted = self.accepted.pop(entry.job, None)
+        if accepted is None:
+            return
+        self._move(entry.job, JobState.DONE)
+        if self.jobs["kind"][entry.job] == Kind.GENERATION:
+            self._event_file_made(int(self.jobs["event_file"][entry.job]), accepted)
+
+    def _event_file_made(self, event_file: int, accepted: journal.Accepted) -> None:
+        for product, _, _, size, sha256 in accepted.outputs:
+            if product == "evnt":
+                file = self.event_files[event_file]
+                self.event_files[event_file] = replace(file, size=size, sha256=sha256)
+        for job in self.jobs_of_file(event_file):
+            if self.state(job) is JobState.WAITING:
+                self._move(job, JobState.READY)
+
+    def _failed(self, entry: journal.Failed) -> None:
+        outcome = Outcome(entry.outcome)
+        if self._close(entry, outcome, entry.exit_code, entry.signal):
+            self._move(entry.job, JobState.READY if entry.again else JobState.FAILED)
+            if outcome in CHARGED:
+                self._charged[entry.job] += 1
+
+    def _put_aside(self, entry: journal.FilePutAside) -> None:
+        file = self.event_files[entry.event_file]
+        self.event_files[entry.event_file] = replace(file, reason=entry.reason)
+        reason = self._reasons.row(entry.reason)
+        for job in self.jobs_of_file(entry.event_file):
+            if self.state(job) in (JobState.WAITING, JobState.READY):
+                self._move(job, JobState.FAILED)
+                self.jobs["outcome"][job] = Outcome.BAD_INPUT
+                self.jobs["reason"][job] = reason
+
+    # Beginning and end
+
+    def _resumed(self, entry: journal.Resumed) -> None:
+        self.ended = None
+        self.launches.append(entry.launch)
+        self._charged[:] = 0
+        reason = self._reasons.row(entry.reason)
+        for job, row in list(self._open.items()):
+            attempt = self._attempts.view[row]
+            attempt["outcome"] = Outcome.INTERRUPTED
+            attempt["reason"] = reason
+            self.jobs["outcome"][job] = Outcome.INTERRUPTED
+            self.jobs["reason"][job] = reason
+            self._move(job, JobState.READY)
+        self._open.clear()
+        for job in np.flatnonzero(self.jobs["state"] == JobState.FAILED).tolist():
+            self._retry(job)
+
+    def _retry(self, job: int) -> None:
+        event_file = int(self.jobs["event_file"][job])
+        generation = self._generation_of_file.get(event_file)
+        made = generation in (None, job) or self.state(int(generation or 0)) is JobState.DONE
+        self._move(job, JobState.READY if made else JobState.WAITING)
+        file = self.event_files[event_file]
+        if file.reason:
+            self.event_files[event_file] = replace(file, reason="")
+
+    def _ended(self, entry: journal.Ended) -> None:
+        self.ended = entry
+
+
+def replay(path: Path) -> Ledger:
+    """Read a journal and give the state that it leaves.
+
+    Raises
+    ------
+    JournalError
+        If the journal cannot be read, or the run ended before its plan was whole.
+    """
+    return fold(journal.read_entries(path), path)
+
+
+def fold(entries: Iterable[journal.Entry], path: Path) -> Ledger:
+    """Apply the entries of the journal `path` in their order."""
+    ledger = Ledger()
+    for number, entry in enumerate(entries, 1):
+        try:
+            ledger.apply(entry)
+        except (JournalError, IndexError, KeyError, ValueError) as error:
+            msg = f"line {number} of the journal {str(path)!r} does not follow: {error}"
+            raise JournalError(msg) from error
+    if not ledger.plan_complete:
+        msg = (
+            f"the run {path.parent.name} ended before its plan was written, "
+            "so nothing was done in it; start the campaign anew"
+        )
+        raise JournalError(msg)
+    return ledger

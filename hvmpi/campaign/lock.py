@@ -1,0 +1,101 @@
+"""The lock that keeps two masters from one run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from hvmpi.errors import UsageError
+
+__all__ = ["Holder", "Lock", "holder", "refuse_in_progress"]
+
+_STALE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a run: host, process, when that process began, age of its last sign of life."""
+
+    host: str
+    pid: int
+    began: float
+    age_s: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs; on another host, whether it gave a sign of life lately."""
+        if self.host != socket.gethostname():
+            return self.age_s < _STALE_S
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.began) < 2.0
+        except psutil.Error:
+            return False
+
+
+def holder(path: Path) -> Holder | None:
+    """Read who holds a lock; None where it is free."""
+    try:
+        values = json.loads(path.read_text())
+        age = time.time() - path.stat().st_mtime
+        return Holder(str(values["host"]), int(values["pid"]), float(values["began"]), age)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        return Holder("unknown", 0, 0.0, 2 * _STALE_S)
+
+
+def refuse_in_progress(path: Path) -> None:
+    """Raise `UsageError` if a living master holds the lock."""
+    other = holder(path)
+    if other is not None and other.alive:
+        msg = (
+            f"run {path.parent.name} is in progress: process {other.pid} on {other.host} "
+            "is its master; wait for it, or end it first"
+        )
+        raise UsageError(msg)
+
+
+class Lock:
+    """A run's lock, held from its making to `release`.
+
+    Raises
+    ------
+    UsageError
+        If a living master holds the run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.broken: Holder | None = None
+        while not self._take():
+            refuse_in_progress(path)
+            self.broken = holder(path)
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+    def _take(self) -> bool:
+        try:
+            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return False
+        with os.fdopen(handle, "w") as file:
+            began = psutil.Process().create_time()
+            json.dump({"host": socket.gethostname(), "pid": os.getpid(), "began": began}, file)
+        return True
+
+    def refresh(self) -> None:
+        """Give a sign of life, for other hosts."""
+        with contextlib.suppress(OSError):
+            os.utime(self._path)
+
+    def release(self) -> None:
+        """Give the run free."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()

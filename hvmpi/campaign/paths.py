@@ -1,0 +1,224 @@
+"""Every path of a run, a job and an attempt: built here, nowhere else."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hvmpi.errors import InputError, UsageError
+
+__all__ = ["SUFFIXES", "AttemptPaths", "RunPaths", "create_run", "find_run", "list_runs"]
+
+SUFFIXES: dict[str, dict[str, str]] = {
+    "openchain": {
+        "evnt": "evnt.hepmc3",
+        "hits": "hits.h5",
+        "rdo": "rdo.h5",
+        "aod": "aod.h5",
+    },
+    "noop": {"evnt": "evnt.txt", "aod": "aod.txt"},
+}
+"""How the names of an engine's products end."""
+
+_TIMESTAMP = re.compile(r"\d{14}")
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPaths:
+    """The places of one attempt of one job.
+
+    Attributes
+    ----------
+    logs : Path
+        One log a step, kept when the attempt fails.
+    tmp : Path
+        Working directory of the payload, gone when the job is over.
+    """
+
+    logs: Path
+    tmp: Path
+
+    def step_log(self, step: str) -> Path:
+        """Give the log file of a step."""
+        return self.logs / f"{step}.log"
+
+    def step_report(self, step: str) -> Path:
+        """Give the file in which a step says what it delivered, or why it could not."""
+        return self.logs / f"{step}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """The places of one run; `evnt`, `aod`, `logs` and `tmp` may lie outside of its directory."""
+
+    directory: Path
+    evnt: Path
+    products: Path
+    logs: Path
+    tmp: Path
+
+    @classmethod
+    def of(
+        cls,
+        directory: Path,
+        *,
+        evnt_dir: str | None = None,
+        aod_dir: str | None = None,
+        log_dir: str | None = None,
+        tmp_dir: str | None = None,
+    ) -> RunPaths:
+        """Lay out the run in `directory`, with what the settings put elsewhere."""
+        name = directory.name
+        return cls(
+            directory=directory,
+            evnt=Path(evnt_dir) if evnt_dir else directory / "evnt",
+            products=Path(aod_dir) / name if aod_dir else directory,
+            logs=Path(log_dir) / name if log_dir else directory / "logs",
+            tmp=Path(tmp_dir) / name if tmp_dir else directory / "tmp",
+        )
+
+    @property
+    def timestamp(self) -> str:
+        """The run's name."""
+        return self.directory.name
+
+    @property
+    def settings(self) -> Path:
+        """The resolved settings, usable as a config file."""
+        return self.directory / "settings.toml"
+
+    @property
+    def journal(self) -> Path:
+        """One line for every change of state."""
+        return self.directory / "journal.jsonl"
+
+    @property
+    def status(self) -> Path:
+        """The HDF5 snapshot."""
+        return self.directory / "status.h5"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the master of the run."""
+        return self.directory / "lock.json"
+
+    @property
+    def token(self) -> Path:
+        """Written by the master, read by each rank: proof that both see the same directory."""
+        return self.directory / ".token"
+
+    def product_directory(self, product: str) -> Path:
+        """Give the directory of the published files of one kind (``evnt``, ``aod``...)."""
+        if product == "evnt":
+            return self.evnt
+        if product == "aod" and self.products != self.directory:
+            return self.products
+        return self.products / product
+
+    def product(self, product: str, stem: str, suffix: str) -> Path:
+        """Give the final place of a product."""
+        return self.product_directory(product) / f"{stem}.{suffix}"
+
+    def part(self, final: Path, attempt: int) -> Path:
+        """Give the place beside `final` to which an attempt brings its output."""
+        stem = final.name
+        return final.with_name(f".{stem}.attempt{attempt}.part")
+
+    def job_logs(self, number: int) -> Path:
+        """Give the directory of the logs of all attempts of a job."""
+        return self.logs / f"{number // 1000:04d}" / f"job{number:08d}"
+
+    def attempt(self, number: int, attempt: int) -> AttemptPaths:
+        """Give the places of one attempt."""
+        thousand = f"{number // 1000:04d}"
+        return AttemptPaths(
+            logs=self.job_logs(number) / f"attempt{attempt}",
+            tmp=self.tmp / thousand / f"job{number:08d}.attempt{attempt}",
+        )
+
+    def stored(self, path: Path) -> str:
+        """Write a path as the journal does: relative when inside of the run's directory."""
+        try:
+            return str(path.relative_to(self.directory))
+        except ValueError:
+            return str(path)
+
+    def resolve(self, stored: str) -> Path:
+        """Undo `stored`."""
+        return self.directory / stored
+
+
+def event_file_stem(run_number: int, batch_size: int, batch: int) -> str:
+    """Name a generated event file's products: ``RUN.BATCHSIZE.BATCH``."""
+    return f"{run_number}.{batch_size}.{batch}"
+
+
+def manifest(event_file: Path) -> Path:
+    """Give the file that says how an event file was made: beside it, one more suffix."""
+    return event_file.with_name(event_file.name + ".json")
+
+
+def create_run(run_dir: Path, now: float | None = None) -> Path:
+    """Make the directory of a new run, named by the UTC second; a name in use takes the next.
+
+    Raises
+    ------
+    UsageError
+        If the directory cannot be written.
+    """
+    start = time.time() if now is None else now
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = (
+            f"run-dir {str(run_dir)!r} cannot be made ({error.strerror}); choose another --run-dir"
+        )
+        raise UsageError(msg) from error
+    for second in range(100_000):
+        name = time.strftime("%Y%m%d%H%M%S", time.gmtime(start + second))
+        try:
+            (run_dir / name).mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            msg = (
+                f"run-dir {str(run_dir)!r} cannot be written ({error.strerror}); "
+                "choose another --run-dir"
+            )
+            raise UsageError(msg) from error
+        return (run_dir / name).resolve()
+    msg = f"run-dir {str(run_dir)!r} has no free timestamp near the present"
+    raise UsageError(msg)
+
+
+def list_runs(run_dir: Path) -> list[str]:
+    """List the timestamps of the runs in a directory, oldest first."""
+    try:
+        names = [entry.name for entry in os.scandir(run_dir) if entry.is_dir()]
+    except OSError:
+        return []
+    return sorted(name for name in names if _TIMESTAMP.fullmatch(name))
+
+
+def find_run(run_dir: Path, timestamp: str | None) -> Path:
+    """Give the directory of a run, the newest when no timestamp is named.
+
+    Raises
+    ------
+    InputError
+        If there is no such run; names the newest ones that there are.
+    """
+    runs = list_runs(run_dir)
+    if timestamp is None:
+        if not runs:
+            msg = f"there is no run in {str(run_dir)!r}; name another directory with --run-dir"
+            raise InputError(msg)
+        return (run_dir / runs[-1]).resolve()
+    if timestamp not in runs:
+        there = f"the newest there are {', '.join(runs[-3:])}" if runs else "it holds no run"
+        msg = f"there is no run {timestamp!r} in {str(run_dir)!r}; {there}"
+        raise InputError(msg)
+    return (run_dir / timestamp).resolve()

@@ -1,0 +1,200 @@
+"""From samples to event files to jobs: all that is decided before a run begins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hvmpi.campaign import journal
+from hvmpi.campaign.event_files import Manifest, find_event_files, read_manifest
+from hvmpi.campaign.jobs import EventFile, Kind
+from hvmpi.campaign.paths import SUFFIXES, event_file_stem
+from hvmpi.engine import Engine, Sample
+from hvmpi.errors import ConfigError, InputError
+from hvmpi.settings import Settings
+
+__all__ = ["Plan", "PlannedFile", "event_files_hash", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """An event file and the jobs that are planned for it.
+
+    Attributes
+    ----------
+    file : EventFile
+    generated : bool
+        Whether a job of this campaign makes it.
+    reconstructed : bool
+        Whether jobs of this campaign read it.
+    numbers : tuple of int
+        Event number of each job's first event, where they do not follow from the file's first.
+    """
+
+    file: EventFile
+    generated: bool
+    reconstructed: bool
+    numbers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a campaign is to do.
+
+    Attributes
+    ----------
+    samples : tuple of Sample
+    files : tuple of PlannedFile
+    job_size : int
+    """
+
+    samples: tuple[Sample, ...]
+    files: tuple[PlannedFile, ...]
+    job_size: int
+
+    @property
+    def put_aside(self) -> tuple[EventFile, ...]:
+        """The event files that are not fit for use."""
+        return tuple(planned.file for planned in self.files if planned.file.reason)
+
+    def entries(self) -> Iterator[journal.Entry]:
+        """Give the plan as the journal keeps it."""
+        jobs = 0
+        for row, planned in enumerate(self.files):
+            file = planned.file
+            yield journal.EventFileListed(
+                path=file.path,
+                sample=file.sample,
+                run_number=file.run_number,
+                batch=file.batch,
+                events=file.events,
+                first_event=file.first_event,
+                stem=file.stem,
+                size=file.size,
+                sha256=file.sha256,
+                number_from=file.number_from,
+                reason=file.reason,
+            )
+            if planned.generated:
+                yield journal.JobsPlanned(
+                    Kind.GENERATION, row, file.events, file.events, waiting=False, numbers=[]
+                )
+                jobs += 1
+            if planned.reconstructed:
+                yield journal.JobsPlanned(
+                    Kind.RECONSTRUCTION,
+                    row,
+                    self.job_size,
+                    file.events,
+                    waiting=planned.generated,
+                    numbers=list(planned.numbers),
+                )
+                jobs += -(-file.events // self.job_size)
+        yield journal.PlanComplete(len(self.files), jobs)
+
+
+def event_files_hash(sample: Sample, seed: int) -> str:
+    """Hash all that decides the events of a sample's batches, besides the batch."""
+    return digest({"sample": dict(sample.identity), "batch-size": sample.batch_size, "seed": seed})
+
+
+def digest(values: Any) -> str:
+    """Hash plain values."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), default=list)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_plan(settings: Settings, engine: Engine) -> Plan:
+    """Decide on event files and jobs.
+
+    Raises
+    ------
+    ConfigError
+        If a sample cannot be.
+    InputError
+        If there are no event files where they should be, or they do not belong together.
+    """
+    if settings.verb == "reconstruct":
+        return Plan((), tuple(_found_files(settings, engine)), settings.job_size)
+    samples = engine.samples(settings)
+    _check_run_numbers(samples)
+    files = _generated_files(settings, engine, samples)
+    return Plan(samples, tuple(files), settings.job_size)
+
+
+def _check_run_numbers(samples: Sequence[Sample]) -> None:
+    seen: dict[int, str] = {}
+    for sample in samples:
+        if sample.run_number in seen:
+            msg = (
+                f"samples {seen[sample.run_number]!r} and {sample.name!r} both have run number "
+                f"{sample.run_number}; give one of them another run-number"
+            )
+            raise ConfigError(msg)
+        seen[sample.run_number] = sample.name
+
+
+def _found_files(settings: Settings, engine: Engine) -> list[PlannedFile]:
+    return [
+        PlannedFile(
+            found.file,
+            generated=False,
+            reconstructed=not found.file.reason,
+            numbers=found.first_numbers(settings.job_size),
+        )
+        for found in find_event_files(settings, engine)
+    ]
+
+
+# Files that this campaign makes
+
+
+def _generated_files(
+    settings: Settings, engine: Engine, samples: Sequence[Sample]
+) -> list[PlannedFile]:
+    directory = Path(settings.evnt_dir) if settings.evnt_dir else None
+    reconstructed = settings.verb == "run"
+    files = []
+    for sample in samples:
+        wanted = event_files_hash(sample, settings.seed)
+        for batch in range(1, sample.num_batches + 1):
+            stem = event_file_stem(sample.run_number, sample.batch_size, batch)
+            name = f"{stem}.{SUFFIXES[engine.name]['evnt']}"
+            file = EventFile(
+                path=str(directory / name) if directory else str(Path("evnt") / name),
+                sample=sample.name,
+                run_number=sample.run_number,
+                batch=batch,
+                events=sample.batch_size,
+                first_event=(batch - 1) * sample.batch_size + 1,
+                stem=stem,
+            )
+            made = _made_before(directory / name, wanted) if directory else None
+            if made is None:
+                files.append(PlannedFile(file, generated=True, reconstructed=reconstructed))
+            else:
+                ready = replace(file, events=made.events, size=made.size, sha256=made.sha256)
+                files.append(PlannedFile(ready, generated=False, reconstructed=reconstructed))
+    return files
+
+
+def _made_before(path: Path, wanted: str) -> Manifest | None:
+    """Read the manifest of a file of a planned name; None when there is no such file."""
+    if not path.exists():
+        return None
+    mend = "name another --evnt-dir, or move the file away"
+    made = read_manifest(path)
+    if made is None:
+        msg = f"event file {str(path)!r} is in the way: it has no readable manifest; {mend}"
+        raise InputError(msg)
+    if made.settings_hash != wanted:
+        msg = f"event file {str(path)!r} is in the way: other settings made it; {mend}"
+        raise InputError(msg)
+    if path.stat().st_size != made.size:
+        msg = f"event file {str(path)!r} is not what its manifest says (size); {mend}"
+        raise InputError(msg)
+    return made

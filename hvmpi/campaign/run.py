@@ -1,0 +1,285 @@
+"""One run on disk, begun from a plan or taken up again: its journal, ledger, lock and status."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hvmpi import __version__
+from hvmpi.campaign import journal
+from hvmpi.campaign.jobs import JobState, Kind
+from hvmpi.campaign.ledger import Ledger, fold, replay
+from hvmpi.campaign.lock import Lock
+from hvmpi.campaign.paths import RunPaths, create_run, manifest
+from hvmpi.campaign.plan import Plan, digest, event_files_hash
+from hvmpi.campaign.status import write_status
+from hvmpi.engine import Engine
+from hvmpi.errors import JournalError, UsageError
+from hvmpi.files import sync_directory, write_whole
+from hvmpi.options import OPTIONS
+from hvmpi.settings import Settings, to_dict, to_toml
+
+__all__ = ["Run", "begin_run", "paths_of", "resume_run"]
+
+
+def paths_of(directory: Path, settings: Settings) -> RunPaths:
+    """Lay out a run as its settings say."""
+    return RunPaths.of(
+        directory,
+        evnt_dir=settings.evnt_dir,
+        aod_dir=settings.aod_dir,
+        log_dir=settings.log_dir,
+        tmp_dir=settings.tmp_dir,
+    )
+
+
+class Run:
+    """A run that this process is the master of.
+
+    Attributes
+    ----------
+    settings : Settings
+    paths : RunPaths
+    ledger : Ledger
+    journal : journal.Journal
+    lock : Lock
+    launch : str
+        Name of this start, chosen by who started it.
+    token : str
+        What a rank must read in the run's directory.
+    left_out : list of str
+        Why ranks could not be used.
+    """
+
+    def __init__(
+        self, settings: Settings, paths: RunPaths, engine: Engine, ledger: Ledger, lock: Lock
+    ) -> None:
+        self.settings = settings
+        self.paths = paths
+        self.ledger = ledger
+        self.lock = lock
+        self.journal = journal.Journal(paths.journal)
+        self.launch = _launch()
+        self.token = secrets.token_hex(16)
+        self.left_out: list[str] = []
+        self._began = time.monotonic()
+        self._done_before = ledger.counts[JobState.DONE]
+        self._hashes = (
+            {
+                sample.name: event_files_hash(sample, settings.seed)
+                for sample in engine.samples(settings)
+            }
+            if settings.verb != "reconstruct"
+            else {}
+        )
+
+    @property
+    def scheduling(self) -> dict[str, Any]:
+        """The settings of this start that may differ from the run's own."""
+        return {
+            option.field: getattr(self.settings, option.field)
+            for option in OPTIONS
+            if option.scheduling
+        }
+
+    def event_files_hash(self, sample: str) -> str:
+        """Hash what decides the events of a sample."""
+        return self._hashes[sample]
+
+    def write_token(self) -> None:
+        """Write the token that ranks read."""
+        self.paths.token.write_text(self.token)
+
+    def write_status(self, state: str) -> float:
+        """Write the snapshot; give the seconds that it took."""
+        try:
+            return write_status(
+                self.paths.status, self.ledger, settings=to_dict(self.settings), state=state
+            )
+        except OSError as error:
+            msg = (
+                f"the status {str(self.paths.status)!r} cannot be written ({error}); "
+                "make room or mend the file system, then rerun"
+            )
+            raise JournalError(msg) from error
+
+    def progress(self) -> str:
+        """Say in one line how far the run is."""
+        counts = self.ledger.counts
+        done = counts[JobState.DONE]
+        elapsed = time.monotonic() - self._began
+        rate = (done - self._done_before) / elapsed if elapsed > 0 else 0.0
+        left = f", {self.ledger.unfinished / rate:.0f} s left" if rate > 0 else ""
+        return (
+            f"{done} of {len(self.ledger.jobs)} jobs done, {counts[JobState.RUNNING]} running, "
+            f"{counts[JobState.FAILED]} failed{left}"
+        )
+
+    def drop_event_files(self) -> None:
+        """Remove the event files that this run made and that are not to be kept."""
+        if "evnt" in self.settings.keep or self.settings.verb != "run":
+            return
+        jobs = self.ledger.jobs
+        for job in jobs[(jobs["kind"] == Kind.GENERATION) & (jobs["state"] == JobState.DONE)]:
+            row = int(job["event_file"])
+            if all(self.ledger.state(j) is JobState.DONE for j in self.ledger.jobs_of_file(row)):
+                path = self.paths.resolve(self.ledger.event_files[row].path)
+                for gone in (path, manifest(path)):
+                    with contextlib.suppress(FileNotFoundError):
+                        gone.unlink()
+
+    def close(self) -> None:
+        """Close the journal and give the run free."""
+        self.journal.close()
+        with contextlib.suppress(OSError):
+            self.paths.token.unlink()
+        self.lock.release()
+
+
+def _launch() -> str:
+    return os.environ.get("HVMPI_LAUNCH_ID") or secrets.token_hex(16)
+
+
+def _versions(engine: Engine) -> dict[str, str]:
+    return {"hvmpi": __version__, **engine.versions()}
+
+
+def _make_directories(paths: RunPaths, settings: Settings) -> None:
+    products = ["evnt"] if settings.verb != "reconstruct" else []
+    if settings.verb != "generate":
+        products += [p for p in ("hits", "rdo", "aod") if p == "aod" or p in settings.keep]
+    for directory in [*map(paths.product_directory, products), paths.logs]:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"{str(directory)!r} cannot be made ({error.strerror}); choose another directory"
+            raise UsageError(msg) from error
+        if not os.access(directory, os.W_OK):
+            msg = f"{str(directory)!r} cannot be written; choose another directory"
+            raise UsageError(msg)
+
+
+def begin_run(settings: Settings, engine: Engine, plan: Plan) -> Run:
+    """Make the directory of a new run and journal its plan.
+
+    Raises
+    ------
+    UsageError
+        If a directory cannot be written.
+    """
+    run_dir = Path(settings.run_dir)
+    directory = create_run(run_dir)
+    paths = paths_of(directory, settings)
+    lock = Lock(paths.lock)
+    try:
+        _make_directories(paths, settings)
+    except UsageError:
+        shutil.rmtree(directory)
+        raise
+    with write_whole(paths.settings) as beside:
+        beside.write_text(to_toml(settings), encoding="utf-8")
+    begun = journal.RunBegun(
+        schema=journal.SCHEMA,
+        schema_version=journal.SCHEMA_VERSION,
+        timestamp=paths.timestamp,
+        time=time.time(),
+        verb=settings.verb,
+        command_line=_command_line(),
+        versions=_versions(engine),
+        settings_hash=digest(to_dict(settings)),
+        launch=_launch(),
+    )
+    entries = [begun, *plan.entries()]
+    run = Run(settings, paths, engine, fold(entries, paths.journal), lock)
+    run.launch = begun.launch
+    run.journal.append(*entries)
+    run.journal.sync()
+    sync_directory(directory)
+    run.write_token()
+    return run
+
+
+def _command_line() -> str:
+    return shlex.join(["python", "-m", "hvmpi", *sys.argv[1:]])
+
+
+def resume_run(settings: Settings, engine: Engine) -> Run:
+    """Take an earlier run up again.
+
+    Raises
+    ------
+    UsageError
+        If it is in progress, or was made with other versions and that is not allowed.
+    JournalError
+        If its journal cannot be read.
+    """
+    directory = Path(settings.run_dir) / settings.timestamp
+    paths = paths_of(directory, settings)
+    lock = Lock(paths.lock)
+    try:
+        ledger = replay(paths.journal)
+        versions = _versions(engine)
+        changed = _changed_versions(ledger, versions)
+        _check_versions(settings, changed)
+        _make_directories(paths, settings)
+        run = Run(settings, paths, engine, ledger, lock)
+    except BaseException:
+        lock.release()
+        raise
+    reason = "the campaign ended while the job ran"
+    if changed:
+        reason += f"; versions changed: {changed}"
+    resumed = journal.Resumed(time.time(), _command_line(), versions, run.launch, reason)
+    run.journal.append(resumed)
+    ledger.apply(resumed)
+    run.journal.sync()
+    _remove_parts(run)
+    run.write_token()
+    return run
+
+
+def _check_versions(settings: Settings, changed: str) -> None:
+    if changed and not settings.allow_version_change:
+        msg = (
+            f"run {settings.timestamp} was made with {changed}; install those, or rerun "
+            "with --allow-version-change"
+        )
+        raise UsageError(msg)
+
+
+def _changed_versions(ledger: Ledger, versions: dict[str, str]) -> str:
+    before = ledger.begun.versions if ledger.begun else {}
+    return ", ".join(
+        f"{name} {version} (now {versions.get(name, 'missing')})"
+        for name, version in before.items()
+        if versions.get(name) != version
+    )
+
+
+def _remove_parts(run: Run) -> None:
+    """Remove what attempts left that were never accepted."""
+    wanted = {
+        run.paths.resolve(output[1])
+        for accepted in run.ledger.accepted.values()
+        for output in accepted.outputs
+    }
+    own = {run.paths.resolve(file.path).name for file in run.ledger.event_files}
+    for directory in {run.paths.product_directory(p) for p in ("evnt", "hits", "rdo", "aod")}:
+        for part in directory.glob(".*.attempt*.part"):
+            foreign = directory == run.paths.evnt and _part_of(part) not in own
+            if part not in wanted and not foreign:
+                with contextlib.suppress(FileNotFoundError):
+                    part.unlink()
+    with contextlib.suppress(OSError):
+        shutil.rmtree(run.paths.tmp)
+
+
+def _part_of(part: Path) -> str:
+    return part.name[1:].rsplit(".attempt", 1)[0]

@@ -1,0 +1,269 @@
+"""status.h5, a snapshot of the campaign for people: its schema, how it is written and read."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from hvmpi import __version__
+from hvmpi.campaign.jobs import JobState, Kind, Outcome
+from hvmpi.campaign.ledger import Ledger
+from hvmpi.campaign.paths import SUFFIXES, RunPaths
+from hvmpi.errors import InputError
+from hvmpi.files import write_whole
+
+__all__ = ["SCHEMA", "SCHEMA_VERSION", "Status", "read_status", "write_status"]
+
+SCHEMA = "hvmpi-status"
+SCHEMA_VERSION = 1
+
+_ENUMS: dict[str, type[IntEnum]] = {"kind": Kind, "state": JobState, "outcome": Outcome}
+
+
+def _names(enum: type[IntEnum]) -> dict[str, int]:
+    return {member.name.lower(): member.value for member in enum}
+
+
+def _with_enums(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    fields = [
+        (
+            name,
+            h5py.enum_dtype(_names(_ENUMS[name]), basetype="u1")
+            if name in _ENUMS
+            else table.dtype[name],
+        )
+        for name in table.dtype.names or ()
+    ]
+    return table.astype(np.dtype(fields))
+
+
+def _texts(values: list[str]) -> npt.NDArray[Any]:
+    encoded = [value.encode("utf-8", "surrogateescape") for value in values]
+    width = max(map(len, encoded), default=1) or 1
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
+
+
+def _event_files(ledger: Ledger) -> npt.NDArray[Any]:
+    files = ledger.event_files
+    columns: dict[str, npt.NDArray[Any]] = {
+        "path": _texts([file.path for file in files]),
+        "sample": _texts([file.sample for file in files]),
+        "run_number": np.array([file.run_number for file in files], dtype="i4"),
+        "batch": np.array([file.batch for file in files], dtype="i4"),
+        "events": np.array([file.events for file in files], dtype="i8"),
+        "size": np.array([file.size for file in files], dtype="i8"),
+        "sha256": _texts([file.sha256 for file in files]),
+        "reason": _texts([file.reason for file in files]),
+        "stem": _texts([file.stem for file in files]),
+    }
+    table = np.zeros(len(files), dtype=[(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        table[name] = column
+    return table
+
+
+def _named(texts: list[str], field: str) -> npt.NDArray[Any]:
+    column = _texts(texts)
+    return np.array([(text,) for text in column], dtype=[(field, column.dtype)])
+
+
+def write_status(
+    path: Path,
+    ledger: Ledger,
+    *,
+    settings: dict[str, Any],
+    state: str,
+) -> float:
+    """Write the snapshot beside `path` and rename it.
+
+    Returns
+    -------
+    float
+        Seconds that it took.
+    """
+    began = time.monotonic()
+    run = ledger.begun
+    # A journal lies on the same disk, so its sync has paid for this one's most of the time.
+    with write_whole(path) as beside, h5py.File(beside, "w", libver=("earliest", "v110")) as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["schema_version"] = SCHEMA_VERSION
+        file.attrs["timestamp"] = run.timestamp if run else ""
+        file.attrs["state"] = state
+        file.attrs["hvmpi_version"] = __version__
+        file.attrs["command_line"] = run.command_line if run else ""
+        file.attrs["settings"] = json.dumps(settings)
+        file.attrs["started"] = run.time if run else 0.0
+        file.attrs["updated"] = time.time()
+        file["jobs"] = _with_enums(ledger.jobs)
+        file["attempts"] = _with_enums(ledger.attempts)
+        file["steps"] = ledger.steps
+        file["event_files"] = _event_files(ledger)
+        file["hosts"] = _named(ledger.hosts, "name")
+        file["reasons"] = _named(ledger.reasons, "text")
+    return time.monotonic() - began
+
+
+@dataclass(frozen=True)
+class Status:
+    """The joined tables of a status file.
+
+    Attributes
+    ----------
+    path : Path
+    attributes : dict
+        The root attributes; ``settings`` as a dict.
+    jobs, attempts, steps, event_files : ndarray
+        As on disk; ``host`` and ``reason`` hold the texts, ``kind``, ``state`` and ``outcome``
+        the names, and ``jobs`` has ``sample``, ``output`` and ``log`` too: the path of what the
+        job made (empty before it is done) and of the directory of its logs.
+    """
+
+    path: Path
+    attributes: dict[str, Any]
+    jobs: npt.NDArray[Any]
+    attempts: npt.NDArray[Any]
+    steps: npt.NDArray[Any]
+    event_files: npt.NDArray[Any]
+
+
+def read_status(path: str | Path) -> Status:
+    """Read a status file and join its tables.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``status.h5``, or the directory of a run.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is no HDF5, or it has another schema; names both.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "status.h5"
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = {
+                name: value.item() if isinstance(value, np.generic) else value
+                for name, value in file.attrs.items()
+            }
+            _check_schema(path, attributes)
+            tables = {name: file[name][()] for name in file}
+    except OSError as error:
+        msg = f"status file {str(path)!r} cannot be read ({error})"
+        raise InputError(msg) from error
+    attributes["settings"] = json.loads(attributes["settings"])
+    hosts = _decoded(tables["hosts"]["name"])
+    reasons = _decoded(tables["reasons"]["text"])
+    files = _decode_table(tables["event_files"])
+    jobs = _joined(tables["jobs"], hosts, reasons)
+    return Status(
+        path=path,
+        attributes=attributes,
+        jobs=_with_paths(jobs, files, path.parent, attributes["settings"]),
+        attempts=_joined(tables["attempts"], hosts, reasons),
+        steps=_decode_table(tables["steps"]),
+        event_files=files,
+    )
+
+
+def _check_schema(path: Path, attributes: dict[str, Any]) -> None:
+    found = (attributes.get("schema"), attributes.get("schema_version"))
+    if found != (SCHEMA, SCHEMA_VERSION):
+        msg = (
+            f"{str(path)!r} has schema {found[0]} {found[1]}, "
+            f"this hvmpi reads {SCHEMA} {SCHEMA_VERSION}"
+        )
+        raise InputError(msg)
+
+
+def _decoded(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.array([text.decode("utf-8", "surrogateescape") for text in column], dtype=object)
+
+
+def _decode_table(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return _with_columns(
+        table,
+        {
+            name: _decoded(table[name])
+            for name in table.dtype.names or ()
+            if table.dtype[name].kind == "S"
+        },
+    )
+
+
+def _with_columns(
+    table: npt.NDArray[Any], columns: dict[str, npt.NDArray[Any]]
+) -> npt.NDArray[Any]:
+    names = [
+        *(table.dtype.names or ()),
+        *(n for n in columns if n not in (table.dtype.names or ())),
+    ]
+    dtype = [(n, columns[n].dtype if n in columns else table.dtype[n]) for n in names]
+    joined = np.zeros(len(table), dtype=dtype)
+    for name in names:
+        joined[name] = columns.get(name, table[name] if name not in columns else None)
+    return joined
+
+
+def _looked_up(rows: npt.NDArray[Any], texts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    with_none: npt.NDArray[Any] = np.append(texts, "")
+    return with_none[rows]  # type: ignore[no-any-return]
+
+
+def _joined(
+    table: npt.NDArray[Any], hosts: npt.NDArray[Any], reasons: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    columns = {
+        "host": _looked_up(table["host"], hosts),
+        "reason": _looked_up(table["reason"], reasons),
+    }
+    for name, enum in _ENUMS.items():
+        if name in (table.dtype.names or ()):
+            names = np.array([member.name.lower() for member in enum], dtype=object)
+            columns[name] = names[table[name]]
+    return _with_columns(table, columns)
+
+
+def _with_paths(
+    jobs: npt.NDArray[Any],
+    files: npt.NDArray[Any],
+    directory: Path,
+    settings: dict[str, Any],
+) -> npt.NDArray[Any]:
+    paths = RunPaths.of(
+        directory,
+        evnt_dir=settings.get("evnt-dir"),
+        aod_dir=settings.get("aod-dir"),
+        log_dir=settings.get("log-dir"),
+        tmp_dir=settings.get("tmp-dir"),
+    )
+    suffixes = SUFFIXES[settings["engine"]]
+    job_size = settings.get("job-size")
+    outputs, logs = [], []
+    for row in jobs:
+        file = files[row["event_file"]]
+        if row["kind"] == "generation":
+            output = str(paths.resolve(file["path"]))
+        else:
+            stem = f"{file['stem']}.{job_size}.{row['skip_events']}"
+            output = str(paths.product("aod", stem, suffixes["aod"]))
+        outputs.append(output if row["state"] == "done" else "")
+        logs.append(str(paths.job_logs(int(row["job"]))))
+    return _with_columns(
+        jobs,
+        {
+            "sample": files["sample"][jobs["event_file"]] if len(files) else np.array([], object),
+            "output": np.array(outputs, dtype=object),
+            "log": np.array(logs, dtype=object),
+        },
+    )

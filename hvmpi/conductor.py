@@ -1,0 +1,142 @@
+"""Makes a campaign out of settings: rank 0 plans and masters it, all other ranks work."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hvmpi import worker
+from hvmpi.campaign.lock import refuse_in_progress
+from hvmpi.campaign.paths import RunPaths
+from hvmpi.campaign.plan import make_plan
+from hvmpi.campaign.run import Run, begin_run, resume_run
+from hvmpi.channel import Channel, Idle, MpiChannel, local_pair
+from hvmpi.engine import Engine, make_engine
+from hvmpi.errors import SetupError
+from hvmpi.master import serve
+from hvmpi.messages import Goodbye, Hello, Stop
+from hvmpi.ranks import world
+from hvmpi.settings import Settings, load
+from hvmpi.view.plan import show_plan
+from hvmpi.view.status import show_status
+
+__all__ = ["conduct", "refuse_early"]
+
+
+def conduct(verb: str, argv: Sequence[str]) -> int:
+    """Carry out a verb of `hvmpi.settings.CAMPAIGN_VERBS` on this rank.
+
+    Returns
+    -------
+    int
+        The exit code: rank 0's counts.
+    """
+    comm = world()
+    channel = MpiChannel(comm) if comm is not None else None
+    if channel is not None and channel.rank != 0:
+        worker.serve(channel)
+        return 0
+    try:
+        settings = load(verb, argv)
+        engine = make_engine(settings)
+        run = _prepare(settings, engine)
+    except BaseException:
+        if channel is not None:
+            _dismiss(channel)
+        raise
+    if run is None:
+        if channel is not None:
+            _dismiss(channel)
+        return 0
+    return _master(run, channel)
+
+
+def _prepare(settings: Settings, engine: Engine) -> Run | None:
+    """Plan and begin a run, or take one up again; None when only the plan was asked for."""
+    for notice in settings.notices:
+        _say(notice)
+    if settings.timestamp and not settings.test:
+        _check_preflight(engine)
+        return resume_run(settings, engine)
+    plan = make_plan(settings, engine)
+    if settings.test:
+        show_plan(plan, settings, engine)
+        return None
+    _check_preflight(engine)
+    return begin_run(settings, engine, plan)
+
+
+def _check_preflight(engine: Engine) -> None:
+    missing = engine.preflight()
+    if missing:
+        raise SetupError("; ".join(missing))
+
+
+def _master(run: Run, channel: MpiChannel | None) -> int:
+    _greet(run)
+    try:
+        if channel is None:
+            ours, theirs = local_pair()
+            code = serve(run, ours, _say, worker.Worker(theirs))
+        else:
+            code = serve(run, channel, _say)
+    finally:
+        run.close()
+    show_status(run.paths.directory)
+    sys.stdout.flush()
+    # Under the supervisor the completion record answers, and mpirun has nothing to complain of.
+    return 0 if channel is not None and os.environ.get("HVMPI_LAUNCH_ID") else code
+
+
+def _greet(run: Run) -> None:
+    broken = run.lock.broken
+    if broken is not None:
+        _say(f"the lock of process {broken.pid} on {broken.host}, which is no more, was broken")
+    for file in run.ledger.event_files:
+        if file.reason:
+            _say(f"put aside: {file.reason}")
+    done = len(run.ledger.jobs) - run.ledger.unfinished
+    before = f", {done} of them done before" if done else ""
+    _say(
+        f"run {run.paths.timestamp}: {len(run.ledger.jobs)} jobs{before}, in {run.paths.directory}"
+    )
+
+
+def _dismiss(channel: Channel) -> None:
+    """Send the workers home and see them leave, so that no rank waits for ever."""
+    left = set(range(1, channel.size))
+    for rank in left:
+        channel.send(rank, Stop("there is nothing to do"))
+    idle = Idle()
+    deadline = time.monotonic() + 10.0
+    while left and time.monotonic() < deadline:
+        for rank, message in channel.receive():
+            if isinstance(message, Goodbye):
+                left.discard(rank)
+            elif isinstance(message, Hello):
+                idle.reset()
+        idle.wait()
+
+
+def _say(line: str) -> None:
+    print(f"hvmpi: {line}", flush=True)
+
+
+def refuse_early(settings: Settings) -> None:
+    """Raise what would be refused later, before ranks are started.
+
+    Raises
+    ------
+    HvmpiError
+        If the campaign cannot be planned, something is not installed, or the run is in progress.
+    """
+    engine = make_engine(settings)
+    _check_preflight(engine)
+    if settings.timestamp:
+        paths = RunPaths.of(Path(settings.run_dir) / settings.timestamp)
+        refuse_in_progress(paths.lock)
+    else:
+        make_plan(settings, engine)

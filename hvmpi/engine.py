@@ -1,0 +1,154 @@
+"""What an engine is: it names the commands of a job's steps and judges what they delivered.
+
+Engines know nothing of MPI; the master knows nothing of physics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hvmpi.campaign.jobs import Job, Outcome
+from hvmpi.campaign.paths import AttemptPaths
+from hvmpi.sample import SampleOptions
+from hvmpi.settings import Settings
+
+__all__ = ["Engine", "EventCount", "Sample", "Step", "StepOutput", "Verdict", "make_engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sample with nothing left open.
+
+    Attributes
+    ----------
+    name, process : str
+    run_number, num_batches, batch_size : int
+    options : SampleOptions
+        What the engine's steps are told.
+    identity : mapping
+        Plain values: all that decides the events of a batch, besides seed and batch.
+    """
+
+    name: str
+    process: str
+    run_number: int
+    num_batches: int
+    batch_size: int
+    options: SampleOptions
+    identity: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EventCount:
+    """What an event file was found to hold.
+
+    Attributes
+    ----------
+    event_numbers : ndarray of int64, shape (n_events,)
+    size : int
+        Bytes.
+    run_number : int or None
+        As the record has it.
+    sample : str
+        The sample's name where the record has it, else empty.
+    """
+
+    event_numbers: npt.NDArray[np.int64]
+    size: int
+    run_number: int | None = None
+    sample: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """A file that a step makes in its working directory, to be published as a product."""
+
+    product: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One child process of a job.
+
+    Attributes
+    ----------
+    name : str
+        What its log is called after.
+    argv : tuple of str
+        Never seen by a shell.
+    environment : mapping
+        Added to what every payload gets.
+    outputs : tuple of StepOutput
+        Those to be published.
+    report : Path or None
+        File in which the step says what it delivered, or why it could not.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple[StepOutput, ...] = ()
+    report: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a step really delivered.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        `Outcome.DONE` when it is what was asked for.
+    reason : str
+        One sentence where it is not.
+    events : int
+        Events in the output; -1 when the step makes none.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    events: int = -1
+
+
+class Engine(Protocol):
+    """What master, worker and verbs ask of an engine."""
+
+    name: str
+    products: tuple[str, ...]
+    event_file_patterns: tuple[str, ...]
+
+    def samples(self, settings: Settings) -> tuple[Sample, ...]:
+        """Resolve the samples of a campaign; raise `ConfigError` where one cannot be."""
+
+    def count_events(self, path: Path, expected: int | None) -> EventCount:
+        """Count the events of a file; raise `BadEventFileError` where it is not fit for use."""
+
+    def steps(self, job: Job, event_file: Path, paths: AttemptPaths) -> tuple[Step, ...]:
+        """Name the steps of a job, in their order."""
+
+    def check(self, job: Job, step: Step, exit_code: int) -> Verdict:
+        """Judge a step that ended with `exit_code` (negative: by that signal)."""
+
+    def preflight(self) -> list[str]:
+        """List what is missing on this host, a sentence each."""
+
+    def versions(self) -> dict[str, str]:
+        """Give the versions of what the engine uses."""
+
+
+def make_engine(settings: Settings) -> Engine:
+    """Make the engine that the settings name."""
+    if settings.engine == "noop":
+        from hvmpi.noop import NoopEngine
+
+        return NoopEngine(settings)
+    from hvmpi.openchain.engine import OpenChainEngine
+
+    return OpenChainEngine(settings)

@@ -1,0 +1,344 @@
+"""The master, rank 0: which job goes to which rank, when to try again, when to stop."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hvmpi.campaign.event_files import Manifest
+from hvmpi.campaign.jobs import CHARGED, Job, JobState, Kind, Outcome, Output
+from hvmpi.campaign.journal import (
+    Accepted,
+    Ended,
+    Entry,
+    Failed,
+    FilePutAside,
+    Published,
+    Started,
+)
+from hvmpi.campaign.paths import manifest
+from hvmpi.campaign.run import Run
+from hvmpi.channel import Channel, Idle
+from hvmpi.errors import JournalError
+from hvmpi.files import sync_directory, write_whole
+from hvmpi.messages import Assign, Goodbye, Hello, Report, Stop, Welcome
+
+__all__ = ["Master", "serve"]
+
+_SYNC_S = 1.0
+_SNAPSHOT_S = 2.0
+_SNAPSHOT_SHARE = 50.0
+_LEAVE_S = 15.0
+
+
+class Master:
+    """The state of a campaign under way; `step` does what there is to do and never waits.
+
+    Parameters
+    ----------
+    run : Run
+    channel : Channel
+    say : callable
+        Gets the lines for the person who watches.
+    """
+
+    def __init__(self, run: Run, channel: Channel, say: Callable[[str], None]) -> None:
+        self._run = run
+        self._ledger = run.ledger
+        self._channel = channel
+        self._say = say
+        self._workers: dict[int, str] = {}
+        self._expected = set(range(1, channel.size))
+        self._idle: set[int] = set()
+        self._rank_of_job: dict[int, int] = {}
+        self._stopping = ""
+        self._told_to_leave: float | None = None
+        self._snapshot_at = 0.0
+        self._progress_at = time.monotonic()
+        self.over = False
+
+    # The loop's parts
+
+    def begin(self) -> None:
+        """Finish what the last master had accepted, and greet the workers."""
+        self._publish(list(self._ledger.accepted))
+        run = self._run
+        for rank in sorted(self._expected):
+            self._channel.send(rank, Welcome(str(run.paths.directory), run.token, run.scheduling))
+
+    def stop(self, reason: str) -> None:
+        """Start no more jobs, end those that run."""
+        if not self._stopping:
+            self._stopping = reason
+            self._say(f"stopping: {reason}")
+            self._tell_to_leave()
+
+    def step(self) -> bool:
+        """Handle what has come, hand out jobs; say whether anything happened."""
+        accepted: list[int] = []
+        messages = self._channel.receive()
+        for rank, message in messages:
+            if isinstance(message, Report):
+                if self._take_report(rank, message):
+                    accepted.append(message.job)
+            elif isinstance(message, Hello):
+                self._take_hello(rank, message)
+            elif isinstance(message, Goodbye):
+                self._workers.pop(rank, None)
+                self._expected.discard(rank)
+                self._idle.discard(rank)
+        if accepted:
+            self._publish(accepted)
+        self._hand_out()
+        self._keep_books()
+        self._see_whether_over()
+        return bool(messages)
+
+    # Messages
+
+    def _take_hello(self, rank: int, hello: Hello) -> None:
+        self._expected.discard(rank)
+        if hello.reason:
+            self._say(f"rank {rank} on {hello.host} is left out: {hello.reason}")
+            self._run.left_out.append(hello.reason)
+            self._channel.send(rank, Stop("left out"))
+            return
+        self._workers[rank] = hello.host
+        self._idle.add(rank)
+
+    def _take_report(self, rank: int, report: Report) -> bool:
+        """Journal a report; True when its outputs are to be published."""
+        self._idle.add(rank)
+        self._rank_of_job.pop(report.job, None)
+        if self._ledger.running_attempt(report.job) != report.attempt:
+            return False
+        steps = [[s.step, s.wall_s, s.cpu_s, s.max_rss_mb, s.exit_code] for s in report.steps]
+        if report.outcome is Outcome.DONE:
+            outputs = [[o.product, o.part, o.path, o.size, o.sha256] for o in report.outputs]
+            self._write(
+                Accepted(
+                    job=report.job,
+                    attempt=report.attempt,
+                    time=time.time(),
+                    wall_s=report.wall_s,
+                    events_out=report.events_out,
+                    outputs=outputs,
+                    steps=steps,
+                    reason=report.reason,
+                )
+            )
+            return True
+        again, reason = self._decide(report)
+        self._write(
+            Failed(
+                job=report.job,
+                attempt=report.attempt,
+                time=time.time(),
+                wall_s=report.wall_s,
+                outcome=int(report.outcome),
+                exit_code=report.exit_code,
+                signal=report.signal,
+                reason=reason,
+                again=again,
+                steps=steps,
+            )
+        )
+        if report.outcome is not Outcome.INTERRUPTED:
+            name = report.outcome.name.lower()
+            self._say(f"job {report.job} attempt {report.attempt}: {name}: {reason}")
+        if not again:
+            self._put_file_aside(report)
+        return False
+
+    def _decide(self, report: Report) -> tuple[bool, str]:
+        """Say whether the job is tried again, and why the attempt failed."""
+        if report.outcome is Outcome.BAD_INPUT:
+            return False, report.reason
+        if report.outcome not in CHARGED:
+            return True, report.reason
+        used = self._ledger.charged(report.job) + 1
+        allowed = self._run.settings.max_attempts
+        if used < allowed:
+            return True, report.reason
+        return False, report.reason
+
+    def _put_file_aside(self, report: Report) -> None:
+        """Fail the jobs of an event file that cannot be read or could not be made."""
+        row = self._ledger.jobs[report.job]
+        event_file = int(row["event_file"])
+        if int(row["kind"]) == Kind.GENERATION:
+            reason = f"its event file was not made: job {report.job}: {report.reason}"
+        elif report.outcome is Outcome.BAD_INPUT:
+            reason = report.reason
+        else:
+            return
+        self._write(FilePutAside(event_file, reason))
+
+    # Jobs
+
+    def _hand_out(self) -> None:
+        if self._stopping:
+            return
+        while self._idle:
+            number = self._ledger.next_ready()
+            if number is None:
+                return
+            rank = self._choose_rank(number)
+            job = self._ledger.job(number)
+            self._write(Started(number, job.attempt, rank, self._workers[rank], time.time()))
+            self._idle.discard(rank)
+            self._rank_of_job[number] = rank
+            self._channel.send(rank, Assign(job))
+
+    def _choose_rank(self, number: int) -> int:
+        """Take a rank that did not fail this job before, when there is one."""
+        last = int(self._ledger.jobs["rank"][number])
+        others = self._idle - {last}
+        return min(others or self._idle)
+
+    def _publish(self, jobs: list[int]) -> None:
+        """Give accepted outputs their final names, after their lines are on the disk."""
+        if not jobs:
+            return
+        if any(self._ledger.accepted[job].outputs for job in jobs):
+            self._run.journal.sync()
+        for number in jobs:
+            accepted = self._ledger.accepted[number]
+            for output in accepted.outputs:
+                self._rename(self._ledger.job(number), Output(*output))
+            self._write(Published(number, accepted.attempt))
+            if not self._run.settings.keep_logs:
+                shutil.rmtree(self._run.paths.job_logs(number), ignore_errors=True)
+
+    def _rename(self, job: Job, output: Output) -> None:
+        part, final = (self._run.paths.resolve(path) for path in (output.part, output.path))
+        try:
+            if part.exists():
+                part.chmod(0o444)
+                part.replace(final)
+                sync_directory(final.parent)
+            if output.product == "evnt":
+                self._write_manifest(job, output, final)
+        except OSError as error:
+            msg = (
+                f"the output {str(final)!r} of job {job.number} cannot be published "
+                f"({error.strerror}); mend the file system, then rerun"
+            )
+            raise JournalError(msg) from error
+
+    def _write_manifest(self, job: Job, output: Output, final: Path) -> None:
+        file = job.event_file
+        made = Manifest(
+            settings_hash=self._run.event_files_hash(file.sample),
+            sha256=output.sha256,
+            size=output.size,
+            events=file.events,
+            first_event=file.first_event,
+            run_number=file.run_number,
+            batch=file.batch,
+            sample=file.sample,
+        )
+        with write_whole(manifest(final), mode=0o444) as beside:
+            beside.write_text(made.to_json())
+
+    # Books
+
+    def _write(self, entry: Entry) -> None:
+        self._run.journal.append(entry)
+        self._ledger.apply(entry)
+
+    def _keep_books(self) -> None:
+        self._run.journal.sync_if_older(_SYNC_S)
+        now = time.monotonic()
+        if now >= self._snapshot_at:
+            took = self._run.write_status("running")
+            self._snapshot_at = now + took + max(_SNAPSHOT_S, _SNAPSHOT_SHARE * took)
+            self._run.lock.refresh()
+        if now - self._progress_at > 10.0:
+            self._progress_at = now
+            self._say(self._run.progress())
+
+    def _see_whether_over(self) -> None:
+        if self._told_to_leave is None:
+            finished = self._ledger.unfinished == 0
+            alone = not self._expected and not self._workers
+            if finished or alone:
+                if alone and not finished:
+                    self._stopping = "no worker is left"
+                self._tell_to_leave()
+            return
+        all_left = not (self._workers or self._expected)
+        self.over = all_left or time.monotonic() - self._told_to_leave > _LEAVE_S
+
+    def _tell_to_leave(self) -> None:
+        if self._told_to_leave is None:
+            self._told_to_leave = time.monotonic()
+            for rank in range(1, self._channel.size):
+                self._channel.send(rank, Stop(self._stopping or "the campaign is over"))
+
+    def end(self) -> int:
+        """Write the completion record and the last snapshot; give the exit code."""
+        counts = self._ledger.counts
+        done, failed = counts[JobState.DONE], counts[JobState.FAILED]
+        left = self._ledger.unfinished
+        bad = failed or self._ledger.files_put_aside
+        exit_code = 3 if left else 1 if bad else 0
+        if not left:
+            self._run.drop_event_files()
+        reason = self._stopping if left else ""
+        state = "complete" if exit_code == 0 else "incomplete"
+        self._write(
+            Ended(time.time(), state, exit_code, done, failed, left, reason, self._run.launch)
+        )
+        self._run.journal.sync()
+        self._run.write_status(state)
+        return exit_code
+
+
+def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = None) -> int:
+    """Run a campaign to its end.
+
+    Parameters
+    ----------
+    run : Run
+    channel : Channel
+    say : callable
+    beside : Worker, optional
+        A worker in this process, stepped in turn: the way with a single rank.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    master = Master(run, channel, say)
+    idle = Idle()
+    received: list[int] = []
+
+    def on_signal(number: int, _frame: Any) -> None:
+        received.append(number)
+
+    before = {
+        number: signal.signal(number, on_signal)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+    }
+    try:
+        master.begin()
+        while not master.over:
+            if received:
+                master.stop(f"the master got {signal.Signals(received[0]).name}")
+            happened = master.step()
+            if beside is not None and not beside.left:
+                happened |= beside.step()
+            if happened:
+                idle.reset()
+            else:
+                idle.wait()
+        return master.end()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,105 @@
+"""What master and worker say to each other: frozen dataclasses of plain data, sent as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hvmpi.campaign.jobs import EventFile, Job, Kind, Outcome, Output, StepResult
+
+__all__ = [
+    "Assign",
+    "Goodbye",
+    "Hello",
+    "Message",
+    "Report",
+    "Stop",
+    "Welcome",
+    "decode",
+    "encode",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Master to worker: the run, and the token that proves that both see its directory.
+
+    ``scheduling`` holds the settings of this launch that may differ from the run's own.
+    """
+
+    directory: str
+    token: str
+    scheduling: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Worker to master: ready for jobs, or, with a reason, not."""
+
+    host: str
+    pid: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Master to worker: run this attempt."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Worker to master: how an attempt ended."""
+
+    job: int
+    attempt: int
+    outcome: Outcome
+    reason: str
+    wall_s: float
+    exit_code: int
+    signal: int
+    events_out: int
+    outputs: tuple[Output, ...] = ()
+    steps: tuple[StepResult, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Master to worker: end your payload, if there is one, and leave."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """Worker to master: nothing runs here any more."""
+
+
+Message = Welcome | Hello | Assign | Report | Stop | Goodbye
+
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (Welcome, Hello, Assign, Report, Stop, Goodbye)
+}
+
+
+def encode(message: Message) -> bytes:
+    """Write a message as bytes."""
+    return json.dumps([type(message).__name__, asdict(message)], separators=(",", ":")).encode()
+
+
+def decode(data: bytes | bytearray) -> Message:
+    """Undo `encode`."""
+    name, fields = json.loads(data)
+    if name == "Assign":
+        job = fields["job"]
+        job["kind"] = Kind(job["kind"])
+        job["event_file"] = EventFile(**job["event_file"])
+        return Assign(Job(**job))
+    if name == "Report":
+        fields["outcome"] = Outcome(fields["outcome"])
+        fields["outputs"] = tuple(Output(**output) for output in fields["outputs"])
+        fields["steps"] = tuple(StepResult(**step) for step in fields["steps"])
+    message: Message = _KINDS[name](**fields)
+    return message

@@ -1,0 +1,346 @@
+"""Every option of a campaign, in one table: name, type, range, default, help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hvmpi.errors import ConfigError
+
+__all__ = ["BY_NAME", "OPTIONS", "SAMPLE_OPTIONS", "Option", "nearest"]
+
+_TOML_NAMES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "path": "a path",
+    "bool": "true or false",
+    "list": "a list of texts",
+}
+_TOML_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "path": (str,),
+    "bool": (bool,),
+    "list": (list,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: a long option of the command line and a top-level key of a config.
+
+    Attributes
+    ----------
+    name : str
+        As it is written: ``job-size``.
+    kind : str
+        ``int``, ``float``, ``str``, ``path``, ``bool`` or ``list`` (of texts).
+    default : object
+    help : str
+    group : str
+        Heading in ``--help``.
+    minimum, above, maximum : float or None
+        The range: at least, more than, at most.
+    choices : tuple of str
+        The values that there are; empty for any.
+    sample : bool
+        Whether it belongs to a sample, and to a ``[[sample]]`` table too.
+    scheduling : bool
+        Whether a rerun may change it: it does not touch what is made.
+    """
+
+    name: str
+    kind: str
+    default: Any
+    help: str
+    group: str
+    minimum: float | None = None
+    above: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    sample: bool = False
+    scheduling: bool = False
+
+    @property
+    def field(self) -> str:
+        """The name of its field in `Settings` or `SampleOptions`."""
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return "HVMPI_" + self.field.upper()
+
+    def check_toml(self, value: Any, where: str) -> None:
+        """Raise `ConfigError` unless a TOML value has the right type."""
+        fits = isinstance(value, _TOML_TYPES[self.kind])
+        if isinstance(value, bool) and self.kind != "bool":
+            fits = False
+        if self.kind == "list" and fits:
+            fits = all(isinstance(entry, str) for entry in value)
+        if not fits:
+            msg = f"{where}: {self.name} wants {_TOML_NAMES[self.kind]}, not {value!r}"
+            raise ConfigError(msg)
+
+    def convert(self, value: Any, where: str) -> Any:
+        """Turn what the command line, the environment or a config gave into a value.
+
+        Raises
+        ------
+        ConfigError
+            If it is of the wrong type or out of range; begins with `where`.
+        """
+        if value is None or self.kind == "bool":
+            return value
+        if self.kind == "list":
+            return self._convert_list(value, where)
+        if self.kind in ("str", "path"):
+            return self._convert_text(str(value), where)
+        try:
+            number: int | float = int(str(value)) if self.kind == "int" else float(str(value))
+        except ValueError:
+            msg = f"{where}: {self.name} wants {_TOML_NAMES[self.kind]}, not {value!r}"
+            raise ConfigError(msg) from None
+        self._check_range(number, where)
+        return number
+
+    def _convert_list(self, value: Sequence[str], where: str) -> tuple[str, ...]:
+        texts = tuple(map(str, value))
+        if self.choices:
+            texts = tuple(
+                part.strip() for text in texts for part in text.split(",") if part.strip()
+            )
+            for text in texts:
+                self._check_choice(text, where)
+        return texts
+
+    def _convert_text(self, value: str, where: str) -> str:
+        if not value or "\0" in value:
+            msg = f"{where}: {self.name} wants {_TOML_NAMES[self.kind]}, not {value!r}"
+            raise ConfigError(msg)
+        if self.choices:
+            self._check_choice(value, where)
+        return str(Path(value).absolute()) if self.kind == "path" else value
+
+    def _check_choice(self, value: str, where: str) -> None:
+        if value not in self.choices:
+            msg = (
+                f"{where}: {self.name} {value!r} is unknown{nearest(value, self.choices)}; "
+                f"there are {', '.join(self.choices)}"
+            )
+            raise ConfigError(msg)
+
+    def _check_range(self, number: float, where: str) -> None:
+        fits = number == number and abs(number) != float("inf")
+        wanted = "a finite number"
+        if self.minimum is not None:
+            fits, wanted = fits and number >= self.minimum, f"at least {self.minimum:g}"
+        if self.above is not None:
+            fits, wanted = fits and number > self.above, f"more than {self.above:g}"
+        if self.maximum is not None:
+            fits = fits and number <= self.maximum
+            wanted += f" and at most {self.maximum:.0f}"
+        if not fits:
+            msg = f"{where}: {self.name} must be {wanted}, not {number}"
+            raise ConfigError(msg)
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Say which known word is meant, as an error ends: ``(did you mean 'x'?)`` or nothing."""
+    matches = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+_WHAT = "what is made"
+_SAMPLE = "the sample (or [[sample]] tables in the config)"
+_WHERE = "where things are"
+_HOW = "how jobs are run"
+
+_MAX_INT4 = 2**31 - 1
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "engine",
+        "str",
+        "openchain",
+        "what runs the steps: openchain (Pythia 8, ACTS), or noop (makes nothing; for "
+        "measuring and testing the scheduler)",
+        _WHAT,
+        choices=("openchain", "noop"),
+    ),
+    Option("seed", "int", 1, "seed of the campaign", _WHAT, minimum=0, maximum=2**63 - 1),
+    Option("job-size", "int", 50, "events in a job", _WHAT, minimum=1, maximum=_MAX_INT4),
+    Option(
+        "keep",
+        "list",
+        ("evnt", "aod", "train"),
+        "products to keep, as far as the engine makes them (repeat, or separate by commas)",
+        _WHAT,
+        choices=("evnt", "hits", "rdo", "esd", "aod", "daod", "train"),
+    ),
+    Option(
+        "fused",
+        "bool",
+        True,
+        "run a job's steps in one process (the same events come out step by step)",
+        _WHAT,
+    ),
+    Option(
+        "renumber",
+        "bool",
+        False,
+        "give new event numbers to found event files, in the order of their names",
+        _WHAT,
+    ),
+    Option("name", "str", None, "the sample's name in tables and products", _SAMPLE, sample=True),
+    Option(
+        "process",
+        "str",
+        None,
+        "whss, gghss, darkshower, qcd or lhe (default: whss)",
+        _SAMPLE,
+        sample=True,
+    ),
+    Option(
+        "run-number",
+        "int",
+        None,
+        "run number; a mass point of hss_points.csv gives masses and lifetime (default: 304795)",
+        _SAMPLE,
+        minimum=1,
+        maximum=_MAX_INT4,
+        sample=True,
+    ),
+    Option(
+        "num-batches",
+        "int",
+        20,
+        "event files to generate",
+        _SAMPLE,
+        minimum=1,
+        maximum=10_000_000,
+        sample=True,
+    ),
+    Option(
+        "batch-size",
+        "int",
+        5000,
+        "events in a generated event file",
+        _SAMPLE,
+        minimum=1,
+        maximum=_MAX_INT4,
+        sample=True,
+    ),
+    Option("m-phi", "float", None, "mass of Phi, GeV", _SAMPLE, above=0, sample=True),
+    Option("m-s", "float", None, "mass of the s, GeV", _SAMPLE, above=0, sample=True),
+    Option(
+        "ctau",
+        "float",
+        None,
+        "mean proper decay length of the s, mm",
+        _SAMPLE,
+        minimum=0,
+        sample=True,
+    ),
+    Option(
+        "decays",
+        "list",
+        None,
+        "decays of the s and their shares in percent, e.g. --decays 'bb 85' --decays 'cc 15'",
+        _SAMPLE,
+        sample=True,
+    ),
+    Option(
+        "pt-hat-min", "float", None, "lower edge of a qcd slice, GeV", _SAMPLE, above=0, sample=True
+    ),
+    Option(
+        "pt-hat-max", "float", None, "upper edge of a qcd slice, GeV", _SAMPLE, above=0, sample=True
+    ),
+    Option(
+        "lhe",
+        "list",
+        (),
+        "Les Houches event files of an lhe sample, one a batch (repeat the option)",
+        _SAMPLE,
+        sample=True,
+    ),
+    Option(
+        "pythia",
+        "list",
+        (),
+        "a further Pythia setting, e.g. --pythia 'Tune:pp = 14' (repeat the option)",
+        _SAMPLE,
+        sample=True,
+    ),
+    Option(
+        "run-dir",
+        "path",
+        "runs",
+        "directory of the runs, seen by all hosts",
+        _WHERE,
+        scheduling=True,
+    ),
+    Option(
+        "evnt-dir",
+        "path",
+        None,
+        "event files: read by reconstruct, written by generate and run (default: in the run)",
+        _WHERE,
+    ),
+    Option("aod-dir", "path", None, "products, by timestamp (default: in the run)", _WHERE),
+    Option("log-dir", "path", None, "logs, by timestamp (default: in the run)", _WHERE),
+    Option(
+        "tmp-dir",
+        "path",
+        None,
+        "working directories of jobs, by timestamp; may be local to a node (default: in the run)",
+        _WHERE,
+        scheduling=True,
+    ),
+    Option("keep-logs", "bool", False, "keep the logs of done jobs too", _WHERE, scheduling=True),
+    Option(
+        "max-attempts",
+        "int",
+        2,
+        "attempts of a job that fails",
+        _HOW,
+        minimum=1,
+        maximum=1000,
+        scheduling=True,
+    ),
+    Option(
+        "job-timeout",
+        "float",
+        86400.0,
+        "seconds that an attempt may take",
+        _HOW,
+        above=0,
+        scheduling=True,
+    ),
+    Option(
+        "nice",
+        "int",
+        10,
+        "niceness of the payloads",
+        _HOW,
+        minimum=0,
+        maximum=19,
+        scheduling=True,
+    ),
+    Option(
+        "noop-command",
+        "list",
+        (),
+        "what a noop job runs, one word each time the option is given; {job}, {attempt}, "
+        "{first_event}, {events}, {input} and {output} are filled in",
+        _HOW,
+    ),
+)
+
+BY_NAME: dict[str, Option] = {option.name: option for option in OPTIONS}
+SAMPLE_OPTIONS: tuple[Option, ...] = tuple(option for option in OPTIONS if option.sample)

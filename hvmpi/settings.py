@@ -1,0 +1,466 @@
+"""The settings of a campaign: command line > environment > config file > defaults."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import configargparse
+import tomli_w
+
+from hvmpi.campaign.paths import find_run
+from hvmpi.config import CampaignConfig
+from hvmpi.errors import ConfigError, UsageError
+from hvmpi.options import BY_NAME, OPTIONS, SAMPLE_OPTIONS, Option, nearest
+from hvmpi.sample import SampleOptions
+
+__all__ = ["CAMPAIGN_VERBS", "Settings", "campaign_parser", "load", "load_run", "to_toml"]
+
+CAMPAIGN_VERBS = ("run", "generate", "reconstruct", "plan", "rerun")
+"""The verbs that take the options of a campaign."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a campaign is to do; fields are the options of `hvmpi.options.OPTIONS`.
+
+    Attributes
+    ----------
+    verb : str
+        ``run``, ``generate`` or ``reconstruct``.
+    samples : tuple of SampleOptions
+    sources : dict of str to str
+        Where each value came from.
+    notices : tuple of str
+        What a person should be told.
+    test : bool
+        Whether only the plan is asked for.
+    timestamp : str
+        The run to take up again; empty for a new one.
+    allow_version_change : bool
+        Whether a rerun may use other versions than the run.
+    show_all, show_job : bool, int
+        What `plan` prints: each job; the commands of that job (-1: of a telling one).
+    """
+
+    verb: str
+    engine: str
+    seed: int
+    job_size: int
+    keep: tuple[str, ...]
+    fused: bool
+    renumber: bool
+    run_dir: str
+    evnt_dir: str | None
+    aod_dir: str | None
+    log_dir: str | None
+    tmp_dir: str | None
+    keep_logs: bool
+    max_attempts: int
+    job_timeout: float
+    nice: int
+    noop_command: tuple[str, ...]
+    samples: tuple[SampleOptions, ...]
+    sources: dict[str, str] = field(default_factory=dict, compare=False)
+    notices: tuple[str, ...] = ()
+    test: bool = False
+    timestamp: str = ""
+    allow_version_change: bool = False
+    show_all: bool = False
+    show_job: int = -1
+
+
+class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]
+    """An argument parser whose complaints are errors of ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+EXAMPLES = {
+    "run": "mpirun -hostfile hostfile python -m hvmpi -c configs/demo.toml",
+    "generate": "mpirun -hostfile hostfile python -m hvmpi generate --process gghss -b 1000 -n 8",
+    "reconstruct": "mpirun -hostfile hostfile python -m hvmpi reconstruct --evnt-dir evnt -b 20",
+    "plan": "python -m hvmpi plan run -c configs/demo.toml",
+    "rerun": "mpirun -hostfile hostfile python -m hvmpi rerun 20261124120000",
+}
+
+_HELP = {
+    "run": "generate events and reconstruct them: a job starts when its own event file is there",
+    "generate": "make event files only",
+    "reconstruct": "run the jobs of existing event files",
+    "plan": "find and count event files, print the totals, the jobs, and the commands of one job",
+    "rerun": "run the jobs of an earlier run that are not done",
+}
+
+
+def campaign_parser(verb: str) -> configargparse.ArgParser:
+    """Make the parser of a verb that takes the options of a campaign."""
+    parser = _Parser(
+        prog=f"python -m hvmpi {verb}",
+        description=_HELP[verb],
+        epilog=f"example: {EXAMPLES[verb]}",
+        allow_abbrev=False,
+        add_config_file_help=False,
+        add_env_var_help=False,
+        config_file_parser_class=CampaignConfig,
+        formatter_class=argparse.HelpFormatter,
+    )
+    parser.add_argument("-c", "--config", is_config_file=True, metavar="FILE", help="a campaign")
+    if verb == "rerun":
+        parser.add_argument("timestamp", metavar="TIMESTAMP", help="the run")
+    if verb == "plan":
+        parser.add_argument(
+            "of", nargs="?", choices=["run", "generate", "reconstruct"], help="the verb to plan"
+        )
+        parser.add_argument("--all", action="store_true", dest="show_all", help="print each job")
+        parser.add_argument(
+            "--job", type=int, default=-1, dest="show_job", help="print the commands of this job"
+        )
+    elif verb != "rerun":
+        parser.add_argument(
+            "-t", "--test", action="store_true", help="print the plan and run nothing"
+        )
+        parser.add_argument(
+            "-r", "--rerun", metavar="TIMESTAMP", default="", help="run again what is not done"
+        )
+    if verb not in ("plan", "generate"):
+        parser.add_argument(
+            "--allow-version-change",
+            action="store_true",
+            help="rerun with other versions than the run was made with",
+        )
+    groups: dict[str, Any] = {}
+    for option in OPTIONS:
+        group = groups.setdefault(option.group, parser.add_argument_group(option.group))
+        _add_option(group, option, _short(verb, option.name))
+    return parser
+
+
+def _short(verb: str, name: str) -> list[str]:
+    of = "reconstruct" if verb == "reconstruct" else "run"
+    shorts = {
+        ("run", "batch-size"): ["-b"],
+        ("run", "num-batches"): ["-n"],
+        ("reconstruct", "job-size"): ["-b"],
+    }
+    return shorts.get((of, name), [])
+
+
+def _add_option(group: Any, option: Option, short: list[str]) -> None:
+    given: dict[str, Any] = {
+        "dest": option.field,
+        "help": option.help
+        if option.default is None
+        else f"{option.help} (default: {_shown(option)})",
+        "env_var": option.variable,
+        "default": None,
+    }
+    if option.kind == "bool":
+        given["action"] = argparse.BooleanOptionalAction
+    elif option.kind == "list":
+        given["action"] = "append"
+        given["metavar"] = "TEXT"
+    else:
+        given["metavar"] = option.kind.upper()
+    given["help"] = given["help"].replace("%", "%%")
+    group.add_argument(*short, f"--{option.name}", **given)
+
+
+def _shown(option: Option) -> str:
+    if option.kind == "list":
+        return ", ".join(option.default) or "none"
+    if option.kind == "bool":
+        return "yes" if option.default else "no"
+    return f"{option.default:g}" if option.kind == "float" else str(option.default)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What one command line, with its environment and config, says."""
+
+    arguments: argparse.Namespace
+    values: dict[str, Any]
+    sources: dict[str, str]
+    config: CampaignConfig
+
+
+def _parse(verb: str, argv: Sequence[str]) -> _Given:
+    parser = campaign_parser(verb)
+    config: CampaignConfig = parser._config_file_parser
+    _check_config_path(argv)
+    environment = {name: value for name, value in os.environ.items() if value != ""}
+    arguments, rest = parser.parse_known_args(list(argv), env_vars=environment)
+    if rest:
+        known = [name for action in parser._actions for name in action.option_strings]
+        word = rest[0]
+        if not word.startswith("-"):
+            msg = f"the argument {word!r} is not understood; see python -m hvmpi {verb} --help"
+        else:
+            msg = (
+                f"there is no option {word.split('=')[0]!r}{nearest(word, known)}; "
+                f"see python -m hvmpi {verb} --help"
+            )
+        raise UsageError(msg)
+    sources = _sources(parser, argv)
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        raw = getattr(arguments, option.field)
+        if raw is None:
+            values[option.name] = option.default
+            if option.kind == "path" and option.default is not None:
+                values[option.name] = str(Path(option.default).absolute())
+            continue
+        where = config.keys.get(option.name, "") if sources[option.name] == "config" else ""
+        values[option.name] = option.convert(raw, where or _where(sources[option.name], option))
+    return _Given(arguments, values, sources, config)
+
+
+def _check_config_path(argv: Sequence[str]) -> None:
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    finder.add_argument("-c", "--config")
+    try:
+        path = finder.parse_known_args(list(argv))[0].config
+    except argparse.ArgumentError:
+        return
+    if path is None:
+        return
+    try:
+        Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        msg = f"config {path!r} cannot be read ({error.strerror}); name another with -c"
+        raise ConfigError(msg) from None
+    except UnicodeDecodeError:
+        msg = f"config {path!r} is not TOML: it is not a text in UTF-8"
+        raise ConfigError(msg) from None
+
+
+def _sources(parser: Any, argv: Sequence[str]) -> dict[str, str]:
+    sources = {option.name: "default" for option in OPTIONS}
+    for source, settings in parser.get_source_to_settings_dict().items():
+        if source.startswith("config_file"):
+            names, label = [key for key in settings if key in BY_NAME], "config"
+        elif source == "environment_variables":
+            variables = {option.variable: option.name for option in OPTIONS}
+            names, label = [variables[key] for key in settings if key in variables], "environment"
+        else:
+            continue
+        sources.update(dict.fromkeys(names, label))
+    given = {word.split("=")[0] for word in argv if word.startswith("-")}
+    for action in parser._actions:
+        stuck = any(
+            word.startswith(name) and len(name) == 2 and not word.startswith("--")
+            for word in argv
+            for name in action.option_strings
+        )
+        if given & set(action.option_strings) or stuck:
+            sources.update(
+                {option.name: "command line" for option in OPTIONS if option.field == action.dest}
+            )
+    return sources
+
+
+def _where(source: str, option: Option) -> str:
+    if source == "environment":
+        return f"environment variable {option.variable}"
+    return f"command line, --{option.name}"
+
+
+def _samples(given: _Given) -> tuple[SampleOptions, ...]:
+    config = given.config
+    asked = [option for option in SAMPLE_OPTIONS if given.sources[option.name] != "default"]
+    if len(config.samples) > 1 and asked:
+        msg = (
+            f"{_where(given.sources[asked[0].name], asked[0])}: {config.path} has "
+            f"{len(config.samples)} samples, and it is not clear which is meant; "
+            "change it in the config"
+        )
+        raise UsageError(msg)
+    tables = config.samples or [{}]
+    samples = []
+    for number, table in enumerate(tables):
+        place = config.sample_places[number] if config.samples else ""
+        values = {
+            option.field: (
+                given.values[option.name]
+                if option in asked or option.name not in table
+                else option.convert(table[option.name], place)
+            )
+            for option in SAMPLE_OPTIONS
+        }
+        values["lhe"] = tuple(str(Path(path).absolute()) for path in values["lhe"])
+        values["name"] = values["name"] or values["process"] or "whss"
+        samples.append(SampleOptions(**values))
+    return _with_own_names(samples)
+
+
+def _with_own_names(samples: list[SampleOptions]) -> tuple[SampleOptions, ...]:
+    named: list[SampleOptions] = []
+    taken: set[str] = set()
+    for sample in samples:
+        name, count = sample.name, 1
+        while name in taken:
+            count += 1
+            name = f"{sample.name}{count}"
+        taken.add(name)
+        named.append(dataclasses.replace(sample, name=name))
+    return tuple(named)
+
+
+def load(verb: str, argv: Sequence[str]) -> Settings:
+    """Resolve the settings of a campaign.
+
+    Parameters
+    ----------
+    verb : str
+        One of `CAMPAIGN_VERBS`.
+    argv : sequence of str
+        The words after the verb.
+
+    Raises
+    ------
+    HvmpiError
+        If anything that was given is wrong; names option, variable, or file, line and key.
+    """
+    given = _parse(verb, argv)
+    timestamp = getattr(given.arguments, "rerun", "") or getattr(given.arguments, "timestamp", "")
+    if timestamp:
+        return _load_rerun(given, timestamp)
+    values = {option.field: given.values[option.name] for option in OPTIONS if not option.sample}
+    return Settings(
+        verb=_planned_verb(verb, given),
+        samples=_samples(given),
+        sources=given.sources,
+        test=verb == "plan" or given.arguments.test,
+        show_all=getattr(given.arguments, "show_all", False),
+        show_job=getattr(given.arguments, "show_job", -1),
+        **values,
+    )
+
+
+def _planned_verb(verb: str, given: _Given) -> str:
+    if verb != "plan":
+        return verb
+    if given.arguments.of:
+        return str(given.arguments.of)
+    evnt_dir = given.values["evnt-dir"]
+    holds_files = evnt_dir is not None and Path(evnt_dir).is_dir() and any(Path(evnt_dir).iterdir())
+    return "reconstruct" if holds_files else "run"
+
+
+def _load_rerun(given: _Given, timestamp: str) -> Settings:
+    directory = find_run(Path(given.values["run-dir"]), timestamp)
+    run = load_run(directory)
+    before = {**dataclasses.asdict(run), **_first_sample(run)}
+    changes: dict[str, Any] = {}
+    ignored: list[str] = []
+    for option in OPTIONS:
+        source, value = given.sources[option.name], given.values[option.name]
+        if source == "default" or (option.scheduling and option.name == "run-dir"):
+            continue
+        if option.scheduling:
+            changes[option.field] = value
+        elif source == "command line" and value != before.get(option.field):
+            msg = (
+                f"command line, --{option.name}: run {timestamp} was made with "
+                f"{before.get(option.field)!r}, and a rerun cannot change it; start a new run"
+            )
+            raise UsageError(msg)
+        elif source != "command line":
+            ignored.append(option.name)
+    ignored += ["sample"] if given.config.samples else []
+    notices = (
+        (f"what is made is taken from run {timestamp}; ignored: {', '.join(ignored)}",)
+        if ignored
+        else ()
+    )
+    return dataclasses.replace(
+        run,
+        **changes,
+        run_dir=str(directory.parent),
+        sources={**run.sources, **given.sources},
+        notices=notices,
+        timestamp=timestamp,
+        test=getattr(given.arguments, "test", False),
+        allow_version_change=given.arguments.allow_version_change,
+    )
+
+
+def _first_sample(settings: Settings) -> dict[str, Any]:
+    return dataclasses.asdict(settings.samples[0]) if len(settings.samples) == 1 else {}
+
+
+def load_run(directory: Path) -> Settings:
+    """Read the settings that a run was made with.
+
+    Raises
+    ------
+    ConfigError
+        If its ``settings.toml`` cannot be read.
+    """
+    path = directory / "settings.toml"
+    config = CampaignConfig()
+    try:
+        with path.open(encoding="utf-8") as stream:
+            top = config.parse(stream)
+            stream.seek(0)
+            verb = stream.readline().removeprefix("# verb: ").strip()
+    except OSError as error:
+        msg = f"the settings {str(path)!r} of the run cannot be read ({error.strerror})"
+        raise ConfigError(msg) from error
+    sources = {option.name: "run" if option.name in top else "default" for option in OPTIONS}
+    values = {
+        option.name: option.convert(top[option.name], config.keys[option.name])
+        if option.name in top
+        else option.default
+        for option in OPTIONS
+    }
+    given = _Given(
+        argparse.Namespace(),
+        values,
+        {**sources, **{option.name: "default" for option in SAMPLE_OPTIONS}},
+        config,
+    )
+    fields = {option.field: values[option.name] for option in OPTIONS if not option.sample}
+    return Settings(verb=verb, samples=_samples(given), sources=sources, **fields)
+
+
+def to_toml(settings: Settings) -> str:
+    """Write settings as a config that gives them again."""
+    top = {
+        option.name: _plain(getattr(settings, option.field))
+        for option in OPTIONS
+        if not option.sample and getattr(settings, option.field) is not None
+    }
+    samples = [
+        {
+            option.name: _plain(getattr(sample, option.field))
+            for option in SAMPLE_OPTIONS
+            if getattr(sample, option.field) is not None
+        }
+        for sample in settings.samples
+    ]
+    return f"# verb: {settings.verb}\n" + tomli_w.dumps({**top, "sample": samples})
+
+
+def to_dict(settings: Settings) -> dict[str, Any]:
+    """Give settings as plain values, keys spelled as in a config."""
+    top = {
+        option.name: _plain(getattr(settings, option.field))
+        for option in OPTIONS
+        if not option.sample
+    }
+    samples = [
+        {option.name: _plain(getattr(sample, option.field)) for option in SAMPLE_OPTIONS}
+        for sample in settings.samples
+    ]
+    return {"verb": settings.verb, **top, "sample": samples}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

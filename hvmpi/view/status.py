@@ -1,0 +1,125 @@
+"""The status of a run as a table, in the shape of squeue and condor_q."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hvmpi.campaign.paths import RunPaths
+from hvmpi.campaign.status import Status, read_status
+from hvmpi.view.table import print_table
+
+__all__ = ["show_status"]
+
+_MOST_ROWS = 40
+_STATES = ("done", "running", "ready", "waiting", "failed")
+
+
+def show_status(directory: Path, *, state: str | None = None, all_rows: bool = False) -> None:
+    """Print the jobs of a run, its totals, its failures by reason, and where its products are.
+
+    Parameters
+    ----------
+    directory : Path
+        The run.
+    state : str, optional
+        Only jobs in that state.
+    all_rows : bool
+        Every job, not the most telling ones of a long table.
+    """
+    status = read_status(directory)
+    jobs = status.jobs if state is None else status.jobs[status.jobs["state"] == state]
+    shown = jobs if all_rows or len(jobs) <= _MOST_ROWS else _most_telling(jobs)
+    print_table(
+        ("JOB", "KIND", "STATE", "TRY", "RANK", "HOST", "EVENTS", "TIME", "RSS", "EXIT", "REASON"),
+        [_row(job) for job in shown],
+        right=("JOB", "TRY", "RANK", "EVENTS", "TIME", "RSS", "EXIT"),
+    )
+    if len(shown) < len(jobs):
+        print(f"... {len(jobs) - len(shown)} more jobs; --all shows each")
+    print()
+    print(_totals(status))
+    _show_failures(status)
+    _show_products(status)
+
+
+def _most_telling(jobs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    order = {"failed": 0, "running": 1, "ready": 2, "waiting": 3, "done": 4}
+    rank = np.array([order[state] for state in jobs["state"]])
+    return np.sort(jobs[np.argsort(rank, kind="stable")[:_MOST_ROWS]], order="job")
+
+
+def _row(job: npt.NDArray[Any]) -> tuple[str, ...]:
+    ran = job["attempts"] > 0
+    ended = job["state"] in ("done", "failed") or job["outcome"] != "none"
+
+    def if_ran(text: Callable[[], str], condition: bool = bool(ended and ran)) -> str:
+        return text() if condition else "-"
+
+    return (
+        str(job["job"]),
+        str(job["kind"]),
+        str(job["state"]),
+        str(job["attempts"]),
+        str(job["rank"]) if ran else "-",
+        str(job["host"]) or "-",
+        str(job["events"]),
+        if_ran(lambda: f"{job['wall_s']:.1f} s"),
+        if_ran(lambda: f"{job['max_rss_mb']:.0f} MB"),
+        if_ran(lambda: str(job["exit_code"])),
+        _first_line(str(job["reason"])),
+    )
+
+
+def _first_line(text: str) -> str:
+    line = text.partition("\n")[0]
+    return line if len(line) <= 100 else line[:97] + "..."
+
+
+def _totals(status: Status) -> str:
+    jobs = status.jobs
+    count = Counter(jobs["state"].tolist())
+    states = ", ".join(f"{count[state]} {state}" for state in _STATES if count[state])
+    reconstructed = jobs[(jobs["kind"] != "generation") & (jobs["state"] == "done")]
+    generated = jobs[(jobs["kind"] == "generation") & (jobs["state"] == "done")]
+    events = [
+        f"{int(of_kind['events_out'].sum())} events {what}"
+        for of_kind, what in ((generated, "generated"), (reconstructed, "reconstructed"))
+        if len(of_kind)
+    ]
+    attributes = status.attributes
+    elapsed = attributes["updated"] - attributes["started"]
+    rate = f"{3600 * count['done'] / elapsed:.0f} jobs/h" if elapsed > 0 else ""
+    summary = [f"{len(jobs)} jobs: {states or 'none'}", *events, rate]
+    line = "; ".join(part for part in summary if part)
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(attributes["updated"]))
+    return f"run {attributes['timestamp']} {attributes['state']} ({when} UTC): {line}"
+
+
+def _show_failures(status: Status) -> None:
+    failed = status.jobs[status.jobs["state"] == "failed"]
+    for reason, count in Counter(failed["reason"].tolist()).most_common(10):
+        first = failed[failed["reason"] == reason][0]
+        log = f"; see {first['log']}" if first["attempts"] else ""
+        print(f"failed: {count} x {first['outcome']}: {reason} (job {first['job']}{log})")
+    for file in status.event_files[status.event_files["reason"] != ""][:10]:
+        print(f"put aside: {file['path']}: {file['reason']}")
+
+
+def _show_products(status: Status) -> None:
+    settings = status.attributes["settings"]
+    directory = status.path.parent
+    paths = RunPaths.of(directory, evnt_dir=settings["evnt-dir"], aod_dir=settings["aod-dir"])
+    for product in ("evnt", "hits", "rdo", "aod"):
+        folder = paths.product_directory(product)
+        files = [p for p in folder.glob("*") if not p.name.startswith(".") and p.suffix != ".json"]
+        if files:
+            size = sum(path.stat().st_size for path in files) / 1e6
+            print(f"{product}: {len(files)} files, {size:.1f} MB, in {folder}")
+    print(f"status: {status.path}")
