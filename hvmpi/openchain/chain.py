@@ -472,7 +472,9 @@ class _EventFile:
             raise InputError(
                 f"'{self._path}' holds no run number in event {record.event_number}; give one"
             )
-        return int(attributes["run_number"])
+        value = attributes["run_number"]
+        # pyhepmc parses an attribute that came from a file when it is told the type.
+        return int(value if isinstance(value, int) else value.astype(int))
 
     def normalisation(self) -> NDArray[Any]:
         """Return the table for the chosen events."""

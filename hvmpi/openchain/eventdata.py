@@ -110,7 +110,7 @@ TRUTH = (
     Field("decay_y", "f4", "mm", "where it decayed in the event record; NaN: it did not"),
     Field("decay_z", "f4", "mm", "where it decayed in the event record; NaN: it did not"),
     Field("decay_t", "f4", "ns", "when it decayed in the event record; NaN: it did not"),
-    Field("parent", "i4", "1", "row, in the event's truth, of its first mother; -1: not kept"),
+    Field("parent", "i4", "1", "row of the nearest ancestor that is kept; -1: none"),
     Field("llp", "i4", "1", "row of the long-lived particle it descends from; -1: none"),
     Field("hits", "i2", "1", "hits it left in the tracker"),
 )

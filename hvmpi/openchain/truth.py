@@ -189,7 +189,7 @@ def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -
             llp[identifier - 1] = row
 
     rows = np.flatnonzero(keep | simulated)
-    made, decayed, parent = _history(records, rows.tolist())
+    made, decayed, parent = _history(records, keep, rows.tolist())
     px, py, pz = (getattr(particles, axis)[rows] for axis in ("px", "py", "pz"))
     mass = np.maximum(particles.generated_mass[rows], 0.0)
     if not all(np.isfinite(values).all() for values in (px, py, pz, mass, made)):
@@ -231,7 +231,7 @@ def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -
 
 
 def _history(
-    records: Any, rows: list[int]
+    records: Any, keep: NDArray[np.bool_], rows: list[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Return production points, decay points (mm, mm, mm, ns; NaN without) and parents' rows."""
     places: dict[int, tuple[float, float, float, float]] = {}
@@ -245,12 +245,29 @@ def _history(
         return point
 
     nowhere = (math.nan,) * 4
+    kept = keep.tolist()
     made, decayed, parent = [], [], []
     for row in rows:
         particle = records[row]
         production, end = particle.production_vertex, particle.end_vertex
         made.append(place(production) if production is not None else (0.0,) * 4)
         decayed.append(place(end) if end is not None else nowhere)
-        mothers = production.particles_in if production is not None else ()
-        parent.append(mothers[0].id - 1 if mothers else -1)
+        mother = _mother(particle)
+        while mother is not None and not kept[mother.id - 1]:
+            mother = _mother(mother)
+        parent.append(mother.id - 1 if mother is not None else -1)
     return np.array(made), np.array(decayed), np.array(parent, dtype=np.int64)
+
+
+def _mother(particle: Any) -> Any:
+    """Return the particle's previous copy or its only mother; None where partons hadronize."""
+    vertex = particle.production_vertex
+    incoming = vertex.particles_in if vertex is not None else []
+    if len(incoming) == 1:
+        return incoming[0]
+    # A shower's branching holds two partons and their recoiler.
+    if len(incoming) <= 3:
+        for mother in incoming:
+            if mother.pid == particle.pid:
+                return mother
+    return None
