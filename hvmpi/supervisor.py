@@ -27,9 +27,11 @@ import psutil
 
 from hvmpi.campaign.journal import find_completion, find_launch
 from hvmpi.cli import NEEDS_MPI, find_verb
+from hvmpi.conductor import refuse_early
 from hvmpi.errors import HvmpiError, SetupError, UsageError
 from hvmpi.hosts import Host, is_this_machine, read_hostfile, usable_cores
 from hvmpi.settings import load
+from hvmpi.view.status import show_status
 
 __all__ = ["Launcher", "count_ranks", "find_launcher", "main", "run_mpirun"]
 
@@ -121,6 +123,20 @@ class Launcher:
         translated = folder / "hostfile"
         translated.write_text("".join(map(self._line, hosts)))
         return translated
+
+    def check(self, hosts: Sequence[Host]) -> None:
+        """Raise `SetupError` where this mpirun cannot reach the hosts.
+
+        Open MPI 5 sends its own path to other machines unquoted, in a line for their shell.
+        """
+        others = [host.name for host in hosts if not is_this_machine(host.name)]
+        prefix = str(self.path.parent.parent)
+        if self.family == "openmpi" and others and set(prefix) & set(" \t'\"$;&()"):
+            msg = (
+                f"Open MPI cannot start ranks on {others[0]!r} from {prefix!r}: its path holds a "
+                "space or a sign of the shell; move it to a plainer one"
+            )
+            raise SetupError(msg)
 
     def _line(self, host: Host) -> str:
         if self.family == "hydra":
@@ -325,8 +341,8 @@ def _answer(run_dir: Path, launch_id: str, code: int, stopped: bool) -> int:
             return EXIT_CUT_SHORT
         _tell(f"mpirun ended with exit code {code} before the run began; see what it says above")
         return code if 0 < code < 256 else 1
-    status = [sys.executable, "-P", "-m", "hvmpi", "status", launch.timestamp]
-    subprocess.run([*status, "--run-dir", str(run_dir)], stdin=subprocess.DEVNULL, check=False)
+    with contextlib.suppress(HvmpiError):  # cut short before its first snapshot
+        show_status(launch.directory)
     _tell(
         f"run {launch.timestamp} was cut short (mpirun's exit code {code}); what is done is in "
         f"{str(launch.directory)!r}, and `rerun {launch.timestamp}` does the rest"
@@ -349,7 +365,7 @@ def _launch(launch: _Launch) -> int:
     if {"-h", "--help"} & set(launch.argv):
         print(_parser().format_help())
         _become_hvmpi(launch.argv)
-    if verb not in NEEDS_MPI or "--version" in launch.argv:
+    if verb not in NEEDS_MPI or {"-V", "--version"} & set(launch.argv):
         _become_hvmpi(launch.argv)
     words = launch.argv[1:] if launch.argv[0] == verb else launch.argv
     settings = load(verb, words)
@@ -357,7 +373,9 @@ def _launch(launch: _Launch) -> int:
     ranks = launch.ranks or count_ranks(hosts)
     if settings.test or ranks == 1:
         _become_hvmpi(launch.argv)
+    refuse_early(settings)
     launcher = find_launcher(os.environ)
+    launcher.check(hosts)
     launch_id = uuid.uuid4().hex
     environ = launcher.environment({**os.environ, LAUNCH_ID: launch_id})
     names = [name for name in environ if name.startswith(("HVMPI_", "MPI4PY_"))]
@@ -375,6 +393,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HvmpiError as error:
         _tell(f"error: {error}")
         return error.exit_code
+    except KeyboardInterrupt:
+        _tell("interrupted before the run began")
+        return EXIT_CUT_SHORT
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def test_knows_this_machine() -> None:
         assert is_this_machine(name), name
 
 
-@pytest.mark.parametrize("name", ["192.0.2.1", "no-such-host.invalid"])
+@pytest.mark.parametrize("name", ["198.51.100.1", "no-such-host.invalid"])
 def test_knows_another_machine(name: str) -> None:
     assert not is_this_machine(name)
 
