@@ -74,7 +74,7 @@ class CampaignConfig(configargparse.ConfigFileParser):  # type: ignore[misc]
                 )
                 raise ConfigError(msg)
             self.keys[key] = where
-            top[key] = value
+            top[key] = _as_word(value)
         return top
 
     def _read_samples(self, tables: Any, lines: Sequence[str]) -> None:
@@ -91,6 +91,13 @@ class CampaignConfig(configargparse.ConfigFileParser):  # type: ignore[misc]
                 option.check_toml(value, place)
             self.samples.append(table)
             self.sample_places.append(place)
+
+
+def _as_word(value: Any) -> Any:
+    """Spell a checked value as on a command line: ConfigArgParse takes nothing else."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, list) else str(value)
 
 
 def _parse_toml(path: str, text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Engines know nothing of MPI; the master knows nothing of physics.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,16 @@ from hvmpi.campaign.paths import AttemptPaths
 from hvmpi.sample import SampleOptions
 from hvmpi.settings import Settings
 
-__all__ = ["Engine", "EventCount", "Sample", "Step", "StepOutput", "Verdict", "make_engine"]
+__all__ = [
+    "Engine",
+    "EventCount",
+    "Sample",
+    "Step",
+    "StepOutput",
+    "Verdict",
+    "ended",
+    "make_engine",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +151,16 @@ class Engine(Protocol):
 
     def versions(self) -> dict[str, str]:
         """Give the versions of what the engine uses."""
+
+
+def ended(exit_code: int) -> str:
+    """Say how a process ended: ``ended with code 3``, ``was killed by SIGSEGV``."""
+    if exit_code >= 0:
+        return f"ended with code {exit_code}"
+    try:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"was killed by signal {-exit_code}"
 
 
 def make_engine(settings: Settings) -> Engine:

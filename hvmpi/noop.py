@@ -6,7 +6,6 @@ An event file of this engine is a text with one event number a line. A reconstru
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from hvmpi.campaign.jobs import Job, Kind, Outcome
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths
-from hvmpi.engine import EventCount, Sample, Step, StepOutput, Verdict
+from hvmpi.engine import EventCount, Sample, Step, StepOutput, Verdict, ended
 from hvmpi.errors import BadEventFileError
 from hvmpi.files import write_whole
 from hvmpi.settings import Settings
@@ -115,16 +114,6 @@ def _fill(word: str, filled: dict[str, str]) -> str:
     for placeholder, value in filled.items():
         word = word.replace(placeholder, value)
     return word
-
-
-def ended(exit_code: int) -> str:
-    """Say how a process ended: ``ended with code 3``, ``was killed by SIGSEGV``."""
-    if exit_code >= 0:
-        return f"ended with code {exit_code}"
-    try:
-        return f"was killed by {signal.Signals(-exit_code).name}"
-    except ValueError:
-        return f"was killed by signal {-exit_code}"
 
 
 def main(argv: Sequence[str]) -> int:

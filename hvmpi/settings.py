@@ -415,7 +415,10 @@ def load_run(directory: Path) -> Settings:
         raise ConfigError(msg) from error
     sources = {option.name: "run" if option.name in top else "default" for option in OPTIONS}
     values = {
-        option.name: option.convert(top[option.name], config.keys[option.name])
+        option.name: option.convert(
+            top[option.name] == "true" if option.kind == "bool" else top[option.name],
+            config.keys[option.name],
+        )
         if option.name in top
         else option.default
         for option in OPTIONS

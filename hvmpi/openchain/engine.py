@@ -1,0 +1,212 @@
+"""The open chain as an engine: the commands of its steps, and what they must have delivered."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import hvmpi
+from hvmpi.campaign.jobs import Job, Kind, Outcome
+from hvmpi.campaign.paths import SUFFIXES, AttemptPaths
+from hvmpi.engine import EventCount, Sample, Step, StepOutput, Verdict, ended
+from hvmpi.openchain import evnt
+from hvmpi.openchain.processes import Process, resolve
+from hvmpi.options import SAMPLE_OPTIONS
+from hvmpi.sample import SampleOptions
+from hvmpi.settings import Settings
+from hvmpi.versions import OPEN_CHAIN, library_versions
+
+__all__ = ["OpenChainEngine"]
+
+_GLIBC = (2, 34)
+_MODULES = {"pythia8mc": "pythia8mc", "pyhepmc": "pyhepmc", "pyacts": "acts"}
+
+
+class OpenChainEngine:
+    """Pythia 8, HepMC3 and ACTS.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    name = "openchain"
+    products: tuple[str, ...] = ("evnt", "hits", "rdo", "aod")
+    event_file_patterns: tuple[str, ...] = (
+        "*.evnt.hepmc3",
+        "*.hepmc3",
+        "*.hepmc",
+        "*.evnt.hepmc3.gz",
+        "*.hepmc3.gz",
+        "*.hepmc.gz",
+    )
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._options = {options.name: options for options in settings.samples}
+
+    def samples(self, settings: Settings) -> tuple[Sample, ...]:
+        """Resolve the samples: run-number tables, masses, decays, Pythia's settings."""
+        return tuple(self._sample(resolve(options)) for options in settings.samples)
+
+    def _sample(self, process: Process) -> Sample:
+        if process.pythia and not self.preflight():
+            from hvmpi.openchain.pythia import check_settings
+
+            check_settings(process)
+        return Sample(
+            name=process.name,
+            process=process.process,
+            run_number=process.run_number,
+            num_batches=process.num_batches,
+            batch_size=process.batch_size,
+            options=self._options[process.name],
+            identity=process.identity(),
+        )
+
+    def count_events(self, path: Path, expected: int | None) -> EventCount:
+        """Count the events of a HepMC3 file."""
+        summary = evnt.scan(path, expected)
+        return EventCount(summary.event_numbers, summary.size, summary.run_number, summary.sample)
+
+    def steps(self, job: Job, event_file: Path, paths: AttemptPaths) -> tuple[Step, ...]:
+        """Name the steps: one for a batch, and for a job one fused or three."""
+        if job.kind is Kind.GENERATION:
+            return (self._generate(job, paths),)
+        if self._settings.fused:
+            return (self._chain(job, event_file, paths),)
+        return self._one_by_one(job, event_file, paths)
+
+    def _generate(self, job: Job, paths: AttemptPaths) -> Step:
+        options = self._options[job.event_file.sample]
+        output = self._output(job, "evnt", paths)
+        words = [*_sample_words(options), f"--batch={job.event_file.batch}"]
+        return self._step("generate", [*words, "-o", str(output.path)], (output,), paths)
+
+    def _chain(self, job: Job, event_file: Path, paths: AttemptPaths) -> Step:
+        aod = self._output(job, "aod", paths)
+        outputs = [aod]
+        words = [*self._events(job, event_file), "-o", str(aod.path)]
+        for product in ("hits", "rdo"):
+            if product in self._settings.keep:
+                output = self._output(job, product, paths)
+                words += [f"--{product}", str(output.path)]
+                outputs.append(output)
+        return self._step("chain", words, tuple(outputs), paths)
+
+    def _one_by_one(self, job: Job, event_file: Path, paths: AttemptPaths) -> tuple[Step, ...]:
+        hits, rdo, aod = (self._output(job, product, paths) for product in ("hits", "rdo", "aod"))
+        # Only the first step passes events over: the others' inputs hold the job's own.
+        simulate = [*self._events(job, event_file), "-o", str(hits.path)]
+        return (
+            self._step("simulate", simulate, (hits,), paths),
+            self._step("digitize", [str(hits.path), "-o", str(rdo.path)], (rdo,), paths),
+            self._step("reconstruct", [str(rdo.path), "-o", str(aod.path)], (aod,), paths),
+        )
+
+    def _events(self, job: Job, event_file: Path) -> list[str]:
+        words = [str(event_file), f"--skip={job.skip_events}", f"--events={job.events}"]
+        if job.event_file.run_number:
+            words.append(f"--run-number={job.event_file.run_number}")
+        if job.event_file.number_from >= 0:
+            words.append(f"--number-from={job.first_event}")
+        return words
+
+    def _output(self, job: Job, product: str, paths: AttemptPaths) -> StepOutput:
+        return StepOutput(product, paths.tmp / f"{job.stem}.{SUFFIXES[self.name][product]}")
+
+    def _step(
+        self, name: str, words: list[str], outputs: tuple[StepOutput, ...], paths: AttemptPaths
+    ) -> Step:
+        report = paths.step_report(name)
+        argv = (
+            sys.executable,
+            "-m",
+            "hvmpi.openchain",
+            name,
+            *words,
+            f"--seed={self._settings.seed}",
+            "--report",
+            str(report),
+        )
+        return Step(name, argv, _environment(), outputs, report)
+
+    def check(self, job: Job, step: Step, exit_code: int) -> Verdict:
+        """Compare what a step says of itself, its exit code, and its files."""
+        said = _read_report(step)
+        if exit_code:
+            if exit_code > 0 and said is not None and said["outcome"] is not Outcome.DONE:
+                return Verdict(said["outcome"], said["reason"])
+            return Verdict(Outcome.PAYLOAD_FAILED, f"{step.name} {ended(exit_code)}")
+        if said is None or said["outcome"] is not Outcome.DONE:
+            reason = f"{step.name} ended well but left no report of it"
+            return Verdict(Outcome.OUTPUT_INVALID, reason)
+        missing = [output.path.name for output in step.outputs if not output.path.is_file()]
+        if missing:
+            reason = f"{step.name} ended well but made no {', '.join(missing)}"
+            return Verdict(Outcome.OUTPUT_INVALID, reason)
+        if said["events"] != job.events:
+            reason = f"{step.name} delivered {said['events']} events of {job.events}"
+            return Verdict(Outcome.OUTPUT_INVALID, reason)
+        return Verdict(Outcome.DONE, events=job.events)
+
+    def preflight(self) -> list[str]:
+        """Say what of the open chain is not installed here."""
+        missing = [package for package, module in _MODULES.items() if find_spec(module) is None]
+        if not missing:
+            return []
+        old = f" (it needs glibc {_GLIBC[0]}.{_GLIBC[1]} or newer)" if _old_glibc() else ""
+        return [
+            f"the open chain is not installed here, {', '.join(missing)} missing{old}: "
+            "pip install 'hvmpi[openchain]'"
+        ]
+
+    def versions(self) -> dict[str, str]:
+        """Give the versions of what makes events."""
+        return library_versions(OPEN_CHAIN)
+
+
+def _sample_words(options: SampleOptions) -> list[str]:
+    """Write a sample as the options of ``generate``."""
+    words: list[str] = []
+    for option in SAMPLE_OPTIONS:
+        value = getattr(options, option.field)
+        if value is None or option.name == "num-batches":
+            continue
+        texts = value if isinstance(value, tuple) else (value,)
+        words.extend(f"--{option.name}={text}" for text in texts)
+    return words
+
+
+def _old_glibc() -> bool:
+    name, version = platform.libc_ver()
+    parts = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    return name == "glibc" and parts < _GLIBC
+
+
+def _environment() -> dict[str, str]:
+    # Where hvmpi runs from a checkout that is not installed, its payloads must find it too.
+    root = str(Path(hvmpi.__file__).resolve().parent.parent)
+    path = os.environ.get("PYTHONPATH", "")
+    if root in path.split(os.pathsep) or "site-packages" in root:
+        return {"PYTHONPATH": path} if path else {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (root, path)))}
+
+
+def _read_report(step: Step) -> dict[str, Any] | None:
+    if step.report is None:
+        return None
+    try:
+        values = json.loads(step.report.read_text())
+        return {
+            "outcome": Outcome[str(values["outcome"]).upper()],
+            "reason": str(values["reason"]),
+            "events": int(values["events"]),
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
