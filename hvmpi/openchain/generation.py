@@ -98,9 +98,8 @@ def generate(
         raise ConfigError(f"sample {process.name}: batch {batch} is none; they count from 1")
     first_event = (batch - 1) * process.batch_size + 1
     random_seed = generator_seed(seed, process.run_number, batch)
-    lhe = Path(process.lhe[batch - 1]) if process.lhe else None
-    extra = () if lhe is None else (f"Beams:LHEF = {lhe}",)
-    generator = Generator(process, random_seed, extra)
+    lhe = _lhe_file(process, batch)
+    generator = Generator(process, random_seed, lhe)
     weights: list[float] = []
     with write_whole(output) as beside, EventWriter(beside, process, seed, batch) as writer:
         for number, record in zip(
@@ -109,9 +108,10 @@ def generate(
             writer.write(number, record, generator)
             weights.append(generator.weights[0])
         if len(weights) < wanted:
+            lost = f" ({generator.failures} more could not be made)" if generator.failures else ""
             raise InputError(
-                f"{lhe} is at its end after {len(weights)} events, and batch {batch} of sample "
-                f"{process.name} needs {wanted}: set batch-size to {len(weights)} or less"
+                f"{lhe} is at its end after {len(weights)} events{lost}, and batch {batch} of "
+                f"sample {process.name} needs {wanted}: lower batch-size or give a longer file"
             )
     cross_section, error = generator.cross_section
     tried, accepted = generator.counts
@@ -231,6 +231,26 @@ class EventWriter:
         pdf.xf1, pdf.xf2 = info.pdf1(), info.pdf2()
         pdf.scale = info.QFac()
         return pdf
+
+
+def _lhe_file(process: Process, batch: int) -> Path | None:
+    if not process.lhe:
+        return None
+    if batch > len(process.lhe):
+        raise ConfigError(
+            f"sample {process.name}: batch {batch} has no LHE file, lhe names {len(process.lhe)}"
+        )
+    path = Path(process.lhe[batch - 1])
+    try:
+        with path.open("rb") as file:
+            gzipped = file.read(2) == b"\x1f\x8b"
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    if gzipped != (path.suffix == ".gz"):
+        raise InputError(
+            f"{path} is {'' if gzipped else 'not '}gzipped, and Pythia goes by its name: rename it"
+        )
+    return path
 
 
 def _run_attributes(process: Process, seed: int, batch: int) -> dict[str, str | int]:

@@ -73,7 +73,8 @@ class Graph:
     order : ndarray of int, shape (n,)
         Index of each particle in Pythia's record.
     status : ndarray of int32, shape (n,)
-        HepMC3's status: 1 final, 2 decayed, 4 beam, else the absolute value of Pythia's.
+        HepMC3's status: 1 final, 2 decayed (in particular what has flown before), 4 beam, else the
+        absolute value of Pythia's.
     children : ndarray of int32, shape (n, 2)
         First and last child of each particle, counted from 0; -1: none.
     """
@@ -185,7 +186,10 @@ def _status(record: Record, order: npt.NDArray[np.intp], children: Ints) -> Ints
     status, pid = record.status[order], record.pid[order]
     hepmc = np.abs(status)
     child = children[:, 0]
-    decayed = (child >= 0) & np.isin(hepmc[child], _DECAY_PRODUCTS) & (pid[child] != pid)
+    time = record.t[order]
+    # Les Houches events bring decays as part of the hard process: flight tells them.
+    decay = np.isin(hepmc[child], _DECAY_PRODUCTS) | (time[child] > time)
+    decayed = (child >= 0) & decay & (pid[child] != pid)
     hepmc[status > 0] = _HEPMC_FINAL
     hepmc[decayed] = _HEPMC_DECAYED
     hepmc[status == -_BEAM] = _HEPMC_BEAM

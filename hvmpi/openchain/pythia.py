@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,19 @@ FAILURES_IN_A_ROW = 100
 
 MB_TO_PB = 1.0e9
 """Pythia's cross-sections are in millibarn, HepMC3's in picobarn."""
+
+# Print:quiet would silence errors as well.
+_SILENCE = (
+    "Init:showProcesses = off",
+    "Init:showMultipartonInteractions = off",
+    "Init:showChangedSettings = off",
+    "Init:showChangedParticleData = off",
+    "Next:numberCount = 0",
+    "Next:numberShowLHA = 0",
+    "Next:numberShowInfo = 0",
+    "Next:numberShowProcess = 0",
+    "Next:numberShowEvent = 0",
+)
 
 _ON = ("on", "true", "yes", "ok", "1")
 _OFF = ("off", "false", "no", "0")
@@ -52,14 +66,31 @@ class Generator:
     process : Process
     seed : int
         Of its random numbers, 1 to 900 000 000.
-    extra : tuple of str
-        Settings of the batch: its LHE file.
+    lhe : Path, optional
+        The batch's Les Houches event file.
+
+    Attributes
+    ----------
+    info : pythia8mc.Info
+        Of the last event.
+    failures : int
+        Events that Pythia could not finish so far.
+
+    Raises
+    ------
+    ConfigError, SetupError
+        As `check_settings`.
+    RunError
+        When Pythia does not start.
     """
 
-    def __init__(self, process: Process, seed: int, extra: tuple[str, ...] = ()) -> None:
+    def __init__(self, process: Process, seed: int, lhe: Path | None = None) -> None:
         self._pythia = _configured(process)
-        for line in (*extra, "Random:setSeed = on", f"Random:seed = {seed}"):
+        for line in ("Random:setSeed = on", f"Random:seed = {seed}"):
             _read(self._pythia, process, line)
+        if lhe is not None:
+            # Not by readString, which takes a name's first word only.
+            self._pythia.settings.word("Beams:LHEF", str(lhe))
         started = self._pythia.init()
         if self._pythia.settings.mode("Random:seed") != seed:
             raise RunError(f"sample {process.name}: Pythia did not take the seed {seed}")
@@ -69,6 +100,7 @@ class Generator:
                 "its own words stand above in this log"
             )
         self.info = self._pythia.infoPython()
+        self.failures = 0
         # Pythia counts Phi's and W's other decays as lost; Phi is to decay to s s always.
         phi = process.process in ("whss", "gghss")
         self._open = self._pythia.particleData.resOpenFrac(25) if phi else 1.0
@@ -114,6 +146,7 @@ class Generator:
                 return
             else:
                 failures += 1
+                self.failures += 1
         raise RunError(
             f"Pythia failed to make an event {FAILURES_IN_A_ROW} times in a row; "
             "its own words stand above in this log"
@@ -165,8 +198,7 @@ def _configured(process: Process) -> Any:
     except ImportError as error:
         raise SetupError(f"{error.name} is not installed: pip install 'hvmpi[openchain]'") from None
     pythia = pythia8mc.Pythia("", False)
-    _read(pythia, process, "Print:quiet = on")
-    for line in process.settings:
+    for line in (*_SILENCE, *process.settings):
         _read(pythia, process, line)
     return pythia
 
