@@ -146,6 +146,9 @@ class Engine(Protocol):
     def check(self, job: Job, step: Step, exit_code: int) -> Verdict:
         """Judge a step that ended with `exit_code` (negative: by that signal)."""
 
+    def event_numbers(self, product: str, path: Path) -> npt.NDArray[np.int64] | None:
+        """Read the event numbers of a product; None where it has none; `InputError` if bad."""
+
     def preflight(self) -> list[str]:
         """List what is missing on this host, a sentence each."""
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from hvmpi.campaign.jobs import Job, Kind, Outcome
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths
@@ -100,6 +101,10 @@ class NoopEngine:
                 reason = f"{step.name} ended well but made no {output.path.name}"
                 return Verdict(Outcome.OUTPUT_INVALID, reason)
         return Verdict(Outcome.DONE, events=job.events)
+
+    def event_numbers(self, product: str, path: Path) -> npt.NDArray[np.int64] | None:
+        """Read an event file's numbers; what the command makes is not known."""
+        return self.count_events(path, None).event_numbers if product == "evnt" else None
 
     def preflight(self) -> list[str]:
         """Miss nothing."""

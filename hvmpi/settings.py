@@ -21,7 +21,7 @@ from hvmpi.sample import SampleOptions
 
 __all__ = ["CAMPAIGN_VERBS", "Settings", "campaign_parser", "load", "load_run", "to_toml"]
 
-CAMPAIGN_VERBS = ("run", "generate", "reconstruct", "plan", "rerun")
+CAMPAIGN_VERBS = ("run", "generate", "reconstruct", "plan", "rerun", "doctor")
 """The verbs that take the options of a campaign."""
 
 
@@ -88,6 +88,7 @@ EXAMPLES = {
     "reconstruct": "mpirun -hostfile hostfile python -m hvmpi reconstruct --evnt-dir evnt -b 20",
     "plan": "python -m hvmpi plan run -c configs/demo.toml",
     "rerun": "mpirun -hostfile hostfile python -m hvmpi rerun 20261124120000",
+    "doctor": "python -m hvmpi doctor -c configs/demo.toml",
 }
 
 _HELP = {
@@ -96,6 +97,7 @@ _HELP = {
     "reconstruct": "run the jobs of existing event files",
     "plan": "find and count event files, print the totals, the jobs, and the commands of one job",
     "rerun": "run the jobs of an earlier run that are not done",
+    "doctor": "check this machine for what a campaign needs",
 }
 
 
@@ -122,14 +124,14 @@ def campaign_parser(verb: str) -> configargparse.ArgParser:
         parser.add_argument(
             "--job", type=int, default=-1, dest="show_job", help="print the commands of this job"
         )
-    elif verb != "rerun":
+    elif verb in ("run", "generate", "reconstruct"):
         parser.add_argument(
             "-t", "--test", action="store_true", help="print the plan and run nothing"
         )
         parser.add_argument(
             "-r", "--rerun", metavar="TIMESTAMP", default="", help="run again what is not done"
         )
-    if verb not in ("plan", "generate"):
+    if verb in ("run", "reconstruct", "generate", "rerun"):
         parser.add_argument(
             "--allow-version-change",
             action="store_true",
@@ -336,7 +338,7 @@ def load(verb: str, argv: Sequence[str]) -> Settings:
         verb=_planned_verb(verb, given),
         samples=_samples(given),
         sources=given.sources,
-        test=verb == "plan" or given.arguments.test,
+        test=verb == "plan" or getattr(given.arguments, "test", False),
         show_all=getattr(given.arguments, "show_all", False),
         show_job=getattr(given.arguments, "show_job", -1),
         **values,

@@ -20,7 +20,7 @@ from hvmpi.engine import Engine, EventCount
 from hvmpi.errors import BadEventFileError, InputError
 from hvmpi.settings import Settings
 
-__all__ = ["FoundFile", "Manifest", "find_event_files", "read_manifest"]
+__all__ = ["FoundFile", "Manifest", "find_event_files", "look_at", "read_manifest"]
 
 _OWN_NAME = re.compile(r"(\d+)\.(\d+)\.(\d+)\.evnt\.")
 
@@ -113,7 +113,7 @@ def find_event_files(settings: Settings, engine: Engine) -> list[FoundFile]:
     found: list[FoundFile] = []
     next_number = 1
     for path, stem in zip(paths, stems, strict=True):
-        file = _look_at(path, stem, settings, engine, next_number)
+        file = look_at(path, settings, engine, stem=stem, next_number=next_number)
         next_number += file.file.events
         found.append(file)
     if not settings.renumber:
@@ -164,9 +164,22 @@ def _stems(paths: Sequence[Path], engine: Engine) -> list[str]:
     return [s if count[s] == 1 else path.name for s, path in zip(stems, paths, strict=True)]
 
 
-def _look_at(
-    path: Path, stem: str, settings: Settings, engine: Engine, next_number: int
+def look_at(
+    path: Path, settings: Settings, engine: Engine, *, stem: str = "", next_number: int = 1
 ) -> FoundFile:
+    """Count one event file; with a reason in it where it is not fit for use.
+
+    Parameters
+    ----------
+    path : Path
+    settings : Settings
+    engine : Engine
+    stem : str
+        What the names of its products begin with; made from its name if not given.
+    next_number : int
+        First of its new event numbers, should it be renumbered.
+    """
+    stem = stem or _stems([path], engine)[0]
     own_name = _OWN_NAME.match(path.name)
     made = read_manifest(path)
     expected = int(own_name[2]) if own_name else None

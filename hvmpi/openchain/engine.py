@@ -10,10 +10,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
+import numpy.typing as npt
+
 import hvmpi
 from hvmpi.campaign.jobs import Job, Kind, Outcome
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths
 from hvmpi.engine import EventCount, Sample, Step, StepOutput, Verdict, ended
+from hvmpi.errors import InputError
 from hvmpi.openchain import evnt
 from hvmpi.openchain.processes import Process, resolve
 from hvmpi.options import SAMPLE_OPTIONS
@@ -154,6 +159,17 @@ class OpenChainEngine:
             reason = f"{step.name} delivered {said['events']} events of {job.events}"
             return Verdict(Outcome.OUTPUT_INVALID, reason)
         return Verdict(Outcome.DONE, events=job.events)
+
+    def event_numbers(self, product: str, path: Path) -> npt.NDArray[np.int64] | None:
+        """Read the event numbers of an event file or an HDF5 product."""
+        if product == "evnt":
+            return evnt.scan(path).event_numbers
+        try:
+            with h5py.File(path, "r") as file:
+                return np.asarray(file["events"]["event_number"], dtype=np.int64)
+        except (OSError, KeyError, ValueError) as error:
+            msg = f"{str(path)!r} is no product of the open chain ({error})"
+            raise InputError(msg) from error
 
     def preflight(self) -> list[str]:
         """Say what of the open chain is not installed here."""

@@ -1,0 +1,45 @@
+"""What verbs that look at a run have in common on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from hvmpi.campaign.paths import find_run
+from hvmpi.errors import UsageError
+
+__all__ = ["VerbParser", "chosen_run", "run_parser"]
+
+
+class VerbParser(argparse.ArgumentParser):
+    """An argument parser whose complaints are errors of ours."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UsageError`."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def run_parser(verb: str, description: str, example: str) -> VerbParser:
+    """Make the parser of a verb that looks at one run, the newest if none is named."""
+    parser = VerbParser(
+        prog=f"python -m hvmpi {verb}",
+        description=description,
+        epilog=f"example: {example}",
+        allow_abbrev=False,
+    )
+    parser.add_argument("timestamp", nargs="?", metavar="TIMESTAMP", help="default: the newest")
+    parser.add_argument(
+        "--run-dir",
+        type=Path,
+        default=Path(os.environ.get("HVMPI_RUN_DIR") or "runs"),
+        metavar="PATH",
+        help="directory of the runs (default: runs)",
+    )
+    return parser
+
+
+def chosen_run(given: argparse.Namespace) -> Path:
+    """Give the directory of the run that was named."""
+    return find_run(given.run_dir, given.timestamp)

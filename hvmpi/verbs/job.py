@@ -1,0 +1,153 @@
+"""``job``: one job by hand, without MPI and without a run."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hvmpi.campaign.event_files import look_at
+from hvmpi.campaign.jobs import Job, Kind, Outcome
+from hvmpi.campaign.paths import AttemptPaths
+from hvmpi.engine import Engine, Step, make_engine
+from hvmpi.errors import InputError, RunError, SetupError, UsageError
+from hvmpi.files import sync_directory, sync_file
+from hvmpi.payload import Payload, PayloadResult, child_environment
+from hvmpi.settings import Settings, load
+from hvmpi.verbs.arguments import VerbParser
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Carry out the verb; returns the exit code."""
+    parser = VerbParser(
+        prog="python -m hvmpi job",
+        description="one job by hand; the options of reconstruct are understood too",
+        epilog="example: python -m hvmpi job 304795.25.1.evnt.hepmc3 -n 10 --output-dir aod",
+        allow_abbrev=False,
+    )
+    parser.add_argument("evnt", type=Path, metavar="EVNT", help="the event file")
+    parser.add_argument("-n", "--num-events", type=int, default=-1, help="-1: all that follow")
+    parser.add_argument("-s", "--skip-events", type=int, default=0, help="events to pass over")
+    parser.add_argument("--output-dir", type=Path, default=Path())
+    parser.add_argument("--log-file", type=Path, help="gets what the steps say (default: stdout)")
+    parser.add_argument("--tmp-dir", type=Path, help="working files go here")
+    given, rest = parser.parse_known_args(argv)
+    settings = load("reconstruct", rest)
+    engine = make_engine(settings)
+    missing = engine.preflight()
+    if missing:
+        raise SetupError("; ".join(missing))
+    job = _job(given, settings, engine)
+    if not given.output_dir.is_dir():
+        msg = f"output-dir {str(given.output_dir)!r} is no directory"
+        raise UsageError(msg)
+    try:
+        tmp = Path(tempfile.mkdtemp(prefix="hvmpi-job-", dir=given.tmp_dir))
+    except OSError as error:
+        msg = f"tmp-dir {str(given.tmp_dir)!r} cannot be written ({error.strerror})"
+        raise UsageError(msg) from error
+    try:
+        for path in _run(job, given, settings, engine, tmp):
+            print(path)
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+    return 0
+
+
+def _job(given: Any, settings: Settings, engine: Engine) -> Job:
+    if not given.evnt.is_file():
+        msg = f"event file {str(given.evnt)!r} is not there"
+        raise InputError(msg)
+    found = look_at(given.evnt.absolute(), settings, engine)
+    file = found.file
+    if file.reason:
+        raise InputError(file.reason)
+    left = file.events - given.skip_events
+    if given.skip_events < 0 or left <= 0:
+        msg = f"-s {given.skip_events}: {str(given.evnt)!r} holds {file.events} events"
+        raise UsageError(msg)
+    if given.num_events == 0 or given.num_events < -1:
+        msg = f"-n {given.num_events}: give a number of events, or -1 for all"
+        raise UsageError(msg)
+    events = left if given.num_events == -1 else min(given.num_events, left)
+    return Job(
+        number=0,
+        kind=Kind.RECONSTRUCTION,
+        attempt=1,
+        event_file=file,
+        skip_events=given.skip_events,
+        first_event=int(found.all_numbers()[given.skip_events]),
+        events=events,
+        job_size=events,
+    )
+
+
+def _run(job: Job, given: Any, settings: Settings, engine: Engine, tmp: Path) -> list[Path]:
+    paths = AttemptPaths(logs=tmp / "logs", tmp=tmp / "work")
+    paths.logs.mkdir()
+    paths.tmp.mkdir()
+    deadline = time.monotonic() + settings.job_timeout
+    made: list[Path] = []
+    for step in engine.steps(job, Path(job.event_file.path), paths):
+        log = given.log_file.absolute() if given.log_file else paths.step_log(step.name)
+        result = _run_step(step, paths, log, settings, deadline)
+        if given.log_file is None:
+            print(log.read_text(errors="replace"), end="")
+        verdict = engine.check(job, step, result.exit_code)
+        if result.timed_out or result.stopped or verdict.outcome is not Outcome.DONE:
+            why = "it took longer than job-timeout" if result.timed_out else verdict.reason
+            msg = f"job {job.stem} failed: {why}" + (f"; see {log}" if given.log_file else "")
+            raise RunError(msg)
+        made += [
+            _publish(o.path, given.output_dir) for o in step.outputs if o.product in settings.keep
+        ]
+    return made
+
+
+def _run_step(
+    step: Step, paths: AttemptPaths, log: Path, settings: Settings, deadline: float
+) -> PayloadResult:
+    try:
+        payload = Payload(
+            step.argv,
+            environment=child_environment(paths.tmp, step.environment),
+            directory=paths.tmp,
+            log=log,
+            nice=settings.nice,
+            timeout=max(deadline - time.monotonic(), 0.0),
+        )
+    except OSError as error:
+        msg = f"{step.name} cannot be started ({error.strerror}: {error.filename})"
+        raise SetupError(msg) from error
+    before = signal.signal(signal.SIGTERM, lambda *_: payload.stop())
+    try:
+        while (result := payload.poll()) is None:
+            time.sleep(0.02)
+    except KeyboardInterrupt:
+        payload.stop()
+        while payload.poll() is None:
+            time.sleep(0.02)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return result
+
+
+def _publish(path: Path, directory: Path) -> Path:
+    final = directory / path.name
+    if final.exists():
+        msg = f"{str(final)!r} is there already, and is not overwritten; name another --output-dir"
+        raise UsageError(msg)
+    part = directory / f".{path.name}.part"
+    shutil.move(path, part)
+    sync_file(part)
+    part.chmod(0o444)
+    part.rename(final)
+    sync_directory(directory)
+    return final
