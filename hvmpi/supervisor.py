@@ -112,17 +112,20 @@ class Launcher:
         ]
         return {**environ, "MPI4PY_LIBMPI": os.pathsep.join([*libraries, *names[self.family]])}
 
-    def hostfile(self, path: Path, hosts: Sequence[Host], folder: Path) -> Path:
-        """Find a host file in this mpirun's own form: `path`, or one written to `folder`.
+    @contextlib.contextmanager
+    def hostfile(self, path: Path, hosts: Sequence[Host]) -> Iterator[Path]:
+        """Give a host file in this mpirun's own form: `path`, or one that is there meanwhile.
 
         Open MPI 5 takes ``NAME:SLOTS`` for a name, Hydra knows no ``slots=`` and no comments.
         """
         lines = [line.partition("#")[0] for line in path.read_text().splitlines()]
         if self.family == "openmpi" and not any(":" in line for line in lines):
-            return path
-        translated = folder / "hostfile"
-        translated.write_text("".join(map(self._line, hosts)))
-        return translated
+            yield path.absolute()
+            return
+        with tempfile.NamedTemporaryFile("w", prefix="hvmpi-hostfile-") as translated:
+            translated.writelines(map(self._line, hosts))
+            translated.flush()
+            yield Path(translated.name)
 
     def check(self, hosts: Sequence[Host]) -> None:
         """Raise `SetupError` where this mpirun cannot reach the hosts.
@@ -379,8 +382,7 @@ def _launch(launch: _Launch) -> int:
     launch_id = uuid.uuid4().hex
     environ = launcher.environment({**os.environ, LAUNCH_ID: launch_id})
     names = [name for name in environ if name.startswith(("HVMPI_", "MPI4PY_"))]
-    with tempfile.TemporaryDirectory(prefix="hvmpi-") as folder:
-        hostfile = launcher.hostfile(launch.hostfile.absolute(), hosts, Path(folder))
+    with launcher.hostfile(launch.hostfile, hosts) as hostfile:
         command = launcher.command(hostfile, ranks, launch.argv, names)
         code, stopped = run_mpirun(command, environ)
     return _answer(Path(settings.run_dir), launch_id, code, stopped)
