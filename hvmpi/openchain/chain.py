@@ -33,16 +33,15 @@ from hvmpi.errors import InputError
 from hvmpi.openchain import digitization, evnt, simulation, tracking, truth
 from hvmpi.openchain.detector import FIELD_T, SUB_DETECTORS, detector
 from hvmpi.openchain.eventdata import (
-    AOD,
-    HITS,
-    RDO,
     Event,
     Product,
     ProductWriter,
     Table,
+    check_count,
     file_sha256,
     provenance,
 )
+from hvmpi.openchain.schemas import AOD, EVENTS, HITS, RDO, Schema
 from hvmpi.openchain.sequence import EventSequence, Pad, Source
 from hvmpi.openchain.truth import GeneratedEvent
 from hvmpi.openchain.vertices import primary_vertex
@@ -375,7 +374,7 @@ def run(
 def _follow(
     name: str,
     product: Product,
-    output: tuple[Path, Any],
+    output: tuple[Path, Schema],
     seed: int,
     first: int | None,
     events: int,
@@ -389,6 +388,13 @@ def _follow(
                 " all steps of an event take the same"
             )
         made = _made(seed, source.provenance["inputs"]["evnt"])
+        differs = {
+            key: source.provenance[key]
+            for key in ("versions", "cpu_type", "settings_hash")
+            if source.provenance[key] != made[key]
+        }
+        if differs:
+            made["earlier_steps"] = differs
         path, schema = output
         with ProductWriter(path, schema, made) as writer:
             for event in source.iterate(rows):
@@ -415,6 +421,9 @@ def _summary(step: str, writer: ProductWriter) -> StepSummary:
 # --- the event file --------------------------------------------------------------------------
 
 
+_LARGEST_RUN_NUMBER = int(np.iinfo(EVENTS["run_number"]).max)
+
+
 class _EventFile:
     """The chosen events of an event file, with their numbers."""
 
@@ -427,6 +436,9 @@ class _EventFile:
         number_from: int | None,
         run_number: int | None,
     ) -> None:
+        check_count(events)
+        if skip < 0:
+            raise InputError(f"{skip} events were to be skipped; give 0 or more")
         self._path, self._events = path, events
         self._number_from, self._run_number = number_from, run_number
         self._skip = self._position(skip, first)
@@ -465,8 +477,14 @@ class _EventFile:
             yield truth.from_genevent(record, self._run(record), number)
 
     def _run(self, record: Any) -> int:
-        if self._run_number is not None:
-            return self._run_number
+        number = self._run_number if self._run_number is not None else self._own_run(record)
+        if not 0 <= number <= _LARGEST_RUN_NUMBER:
+            raise InputError(
+                f"run number {number} of '{self._path}' is not from 0 to {_LARGEST_RUN_NUMBER}"
+            )
+        return number
+
+    def _own_run(self, record: Any) -> int:
         attributes = record.attributes
         if "run_number" not in attributes:
             raise InputError(

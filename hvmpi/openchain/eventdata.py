@@ -1,4 +1,4 @@
-"""The open chain's products: HITS, RDO and AOD, what stands in them, how they are written and read.
+"""The open chain's products, HITS, RDO and AOD: how they are written and read.
 
 A product is an HDF5 file. A collection is a group of flat arrays of one length with an `index` of
 n_events + 1 offsets: the rows of event i are ``index[i]:index[i + 1]``. Every array has a `unit`.
@@ -12,7 +12,7 @@ import json
 import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -27,21 +27,15 @@ from numpy.typing import NDArray
 import hvmpi
 from hvmpi.errors import InputError, RunError, SetupError
 from hvmpi.files import sha256_of, write_whole
+from hvmpi.openchain.schemas import EVENT_FIELDS, EVENTS, NORMALISATION_UNITS, Field, Schema
 
 __all__ = [
-    "AOD",
-    "EVENTS",
-    "HITS",
-    "PERIGEE",
-    "RDO",
-    "TRUTH",
     "Collection",
     "Event",
-    "Field",
     "Product",
     "ProductWriter",
-    "Schema",
     "Table",
+    "check_count",
     "file_sha256",
     "provenance",
     "to_table",
@@ -53,164 +47,6 @@ Table = dict[str, NDArray[Any]]
 
 # Of 20 events' AOD: level 1 is 2 % larger than 4, 9 takes three times as long for 1 %.
 _GZIP_LEVEL = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One array of a collection.
-
-    Attributes
-    ----------
-    name : str
-    dtype : str
-        As numpy and HDF5 spell it.
-    unit : str
-        ``mm``, ``GeV``, ``ns``, ``rad``, products and inverses of them; ``1`` for a pure number.
-    meaning : str
-    """
-
-    name: str
-    dtype: str
-    unit: str
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """What a kind of product holds.
-
-    Attributes
-    ----------
-    name : str
-        Stands in the file; a reader refuses another.
-    version : int
-        Stands in the file; raised with every change.
-    collections : mapping of str to tuple of Field
-    """
-
-    name: str
-    version: int
-    collections: Mapping[str, tuple[Field, ...]]
-
-
-TRUTH = (
-    Field("barcode", "i8", "1", "number in the event record; above 2**32: made in simulation"),
-    Field("pdg_id", "i4", "1", "PDG number"),
-    Field("status", "i4", "1", "status in the event record; 1 for what simulation made"),
-    Field("charge", "f4", "e", "charge"),
-    Field("mass", "f4", "GeV", "mass"),
-    Field("px", "f4", "GeV", "momentum where it was made"),
-    Field("py", "f4", "GeV", "momentum where it was made"),
-    Field("pz", "f4", "GeV", "momentum where it was made"),
-    Field("x", "f4", "mm", "where it was made"),
-    Field("y", "f4", "mm", "where it was made"),
-    Field("z", "f4", "mm", "where it was made"),
-    Field("t", "f4", "ns", "when it was made"),
-    Field("decay_x", "f4", "mm", "where it decayed in the event record; NaN: it did not"),
-    Field("decay_y", "f4", "mm", "where it decayed in the event record; NaN: it did not"),
-    Field("decay_z", "f4", "mm", "where it decayed in the event record; NaN: it did not"),
-    Field("decay_t", "f4", "ns", "when it decayed in the event record; NaN: it did not"),
-    Field("parent", "i4", "1", "row of the nearest ancestor that is kept; -1: none"),
-    Field("llp", "i4", "1", "row of the long-lived particle it descends from; -1: none"),
-    Field("hits", "i2", "1", "hits it left in the tracker"),
-)
-
-_HIT_FIELDS = (
-    Field("geometry_id", "u8", "1", "sensor, as ACTS numbers them"),
-    Field("barcode", "i8", "1", "the particle's barcode"),
-    Field("order", "i4", "1", "position among the particle's hits"),
-    *(Field(axis, "f8", "mm", "position") for axis in ("x", "y", "z")),
-    Field("ct", "f8", "mm", "time times the speed of light"),
-    *(Field(axis, "f8", "GeV", "momentum before the sensor") for axis in ("px", "py", "pz")),
-    Field("e", "f8", "GeV", "energy before the sensor"),
-    *(
-        Field(f"{axis}_after", "f8", "GeV", "momentum behind the sensor")
-        for axis in ("px", "py", "pz")
-    ),
-    Field("e_after", "f8", "GeV", "energy behind the sensor"),
-)
-
-_MEASUREMENT_FIELDS = (
-    Field("geometry_id", "u8", "1", "sensor, as ACTS numbers them"),
-    Field("local_x", "f8", "mm", "position along the sensor's first axis"),
-    Field("local_y", "f8", "mm", "position along the sensor's second axis"),
-    Field("var_x", "f8", "mm2", "variance of local_x"),
-    Field("var_y", "f8", "mm2", "variance of local_y"),
-)
-
-_TRUTH_LINK_FIELDS = (
-    Field("measurement", "i4", "1", "row in the event's measurements; noise has no link"),
-    Field("barcode", "i8", "1", "a particle that left it; more than one where hits merged"),
-)
-
-PERIGEE = {"d0": "mm", "z0": "mm", "phi": "rad", "theta": "rad", "qop": "1/GeV"}
-"""Track parameters at the point closest to the z axis, with their units, in ACTS's order."""
-
-
-def _covariance_fields() -> Iterator[Field]:
-    names = list(PERIGEE)
-    for column, second in enumerate(names):
-        for first in names[: column + 1]:
-            name = f"var_{first}" if first == second else f"cov_{first}_{second}"
-            yield Field(name, "f4", f"{PERIGEE[first]} {PERIGEE[second]}", "covariance")
-
-
-_TRACK_FIELDS = (
-    *(
-        Field(name, "f4", unit, "at the point closest to the z axis")
-        for name, unit in PERIGEE.items()
-    ),
-    Field("charge", "i1", "e", "charge"),
-    Field("pt", "f4", "GeV", "transverse momentum"),
-    Field("eta", "f4", "1", "pseudorapidity"),
-    *_covariance_fields(),
-    Field("chi2", "f4", "1", "chi-squared of the fit"),
-    Field("ndf", "i2", "1", "degrees of freedom of the fit"),
-    Field("n_pixel", "u1", "1", "pixel measurements"),
-    Field("n_strip", "u1", "1", "strip measurements, short and long"),
-    Field("holes_pixel", "u1", "1", "pixel sensors crossed without a measurement"),
-    Field("holes_strip", "u1", "1", "strip sensors crossed without a measurement"),
-    Field("outliers", "u1", "1", "measurements seen but not used"),
-    Field("shared", "u1", "1", "measurements that another track of the event uses too"),
-    Field("large_radius", "u1", "1", "0: found in the standard pass, 1: in the large-radius pass"),
-    Field("truth", "i4", "1", "row of the particle with most of its measurements; -1: a fake"),
-    Field("match", "f4", "1", "share of its measurements that this particle left"),
-    Field("vertex_weight", "f4", "1", "weight in the primary vertex"),
-)
-
-_POINT_FIELDS = (
-    *(Field(axis, "f4", "mm", "position") for axis in ("x", "y", "z")),
-    *(Field(f"var_{axis}", "f4", "mm2", "covariance") for axis in ("x", "y", "z")),
-    *(Field(f"cov_{pair}", "f4", "mm2", "covariance") for pair in ("x_y", "x_z", "y_z")),
-    Field("chi2", "f4", "1", "weighted chi-squared"),
-    Field("ndf", "f4", "1", "weighted degrees of freedom"),
-    Field("n_tracks", "i2", "1", "tracks in it"),
-)
-
-HITS = Schema("hvmpi.hits", 1, {"truth": TRUTH, "hits": _HIT_FIELDS})
-RDO = Schema(
-    "hvmpi.rdo",
-    1,
-    {"truth": TRUTH, "measurements": _MEASUREMENT_FIELDS, "truth_links": _TRUTH_LINK_FIELDS},
-)
-AOD = Schema(
-    "hvmpi.aod",
-    1,
-    {
-        "tracks": _TRACK_FIELDS,
-        "vertices": (*_POINT_FIELDS, Field("sum_pt2", "f4", "GeV2", "of its tracks")),
-        "truth": TRUTH,
-    },
-)
-
-_EVENT_FIELDS = (
-    Field("run_number", "i4", "1", "run number"),
-    Field("event_number", "i8", "1", "event number"),
-    Field("weight", "f8", "1", "generator's weight"),
-)
-EVENTS = np.dtype([(field.name, field.dtype) for field in _EVENT_FIELDS])
-
-_NORMALISATION_UNITS = {"cross_section_pb": "pb", "cross_section_error_pb": "pb"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +81,12 @@ def to_table(rows: Sequence[tuple[Any, ...]], kinds: Mapping[str, Any]) -> Table
         name: np.array(column, dtype=kind)
         for (name, kind), column in zip(kinds.items(), columns, strict=True)
     }
+
+
+def check_count(events: int) -> None:
+    """Raise an `InputError` for a number of events that is neither positive nor -1."""
+    if events < 1 and events != -1:
+        raise InputError(f"{events} events were asked for; give 1 or more, or -1 for all")
 
 
 # --- provenance ------------------------------------------------------------------------------
@@ -338,7 +180,6 @@ class ProductWriter:
 
     def __init__(self, path: Path, schema: Schema, made: Mapping[str, Any]) -> None:
         self._path = path
-        self._opened = ExitStack()
         self._schema = schema
         self._made = dict(made)
         self._pending: list[Event] = []
@@ -348,16 +189,20 @@ class ProductWriter:
         self.rows = dict.fromkeys(schema.collections, 0)
 
     def __enter__(self) -> Self:
-        # From version 1.10 on HDF5 indexes small datasets in a few bytes instead of 2 kB each.
-        try:
-            partial = self._opened.enter_context(write_whole(self._path))
-            self._file = self._opened.enter_context(h5py.File(partial, "w", libver="v110"))
-        except OSError as error:
-            raise SetupError(f"cannot write '{self._path}': {error.strerror or error}") from error
+        with _writing(self._path), ExitStack() as opened:
+            partial = opened.enter_context(write_whole(self._path))
+            # From version 1.10 on HDF5 indexes small datasets in a few bytes instead of 2 kB each.
+            file = h5py.File(partial, "w", libver="v110", locking=False)
+            self._file = opened.enter_context(file)
+            self._describe()
+            self._opened = opened.pop_all()
+        return self
+
+    def _describe(self) -> None:
         self._file.attrs["schema"] = self._schema.name
         self._file.attrs["schema_version"] = self._schema.version
         self._file.attrs["provenance"] = json.dumps(self._made, sort_keys=True)
-        self._dataset("events", EVENTS, _units(_EVENT_FIELDS))
+        self._dataset("events", EVENTS, _units(EVENT_FIELDS))
         for collection, fields in self._schema.collections.items():
             for field in fields:
                 name = f"{collection}/{field.name}"
@@ -365,7 +210,6 @@ class ProductWriter:
                 self._file[name].attrs["meaning"] = field.meaning
             index = self._dataset(f"{collection}/index", np.dtype("i8"), "1")
             index.resize((1,))
-        return self
 
     def _dataset(self, name: str, dtype: np.dtype[Any], unit: str) -> Any:
         dataset = self._file.create_dataset(
@@ -394,6 +238,11 @@ class ProductWriter:
             self._flush()
 
     def _flush(self) -> None:
+        with _writing(self._path):
+            self._write_pending()
+        self._pending = []
+
+    def _write_pending(self) -> None:
         rows = [(e.run_number, e.event_number, e.weight) for e in self._pending]
         _extend(self._file["events"], np.array(rows, dtype=EVENTS))
         for collection, fields in self._schema.collections.items():
@@ -404,16 +253,16 @@ class ProductWriter:
             lengths = [len(table[fields[0].name]) for table in tables]
             index = self._file[collection]["index"]
             _extend(index, index[-1] + np.cumsum(lengths))
-        self._pending = []
 
     def finish(self, normalisation: NDArray[Any]) -> None:
         """Add the table of normalisation; the last thing to be written."""
         if self._pending:
             self._flush()
         names = normalisation.dtype.names or ()
-        units = {name: _NORMALISATION_UNITS.get(name, "1") for name in names}
-        dataset = self._file.create_dataset("normalisation", data=normalisation)
-        dataset.attrs["unit"] = json.dumps(units, sort_keys=True)
+        units = {name: NORMALISATION_UNITS.get(name, "1") for name in names}
+        with _writing(self._path):
+            dataset = self._file.create_dataset("normalisation", data=normalisation)
+            dataset.attrs["unit"] = json.dumps(units, sort_keys=True)
         self._finished = True
 
     def __exit__(
@@ -426,7 +275,18 @@ class ProductWriter:
             error = RunError(f"'{self._path}' was left unfinished")
             self._opened.__exit__(type(error), error, None)
             raise error
-        self._opened.__exit__(kind, error, trace)
+        with _writing(self._path):
+            self._opened.__exit__(kind, error, trace)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    # HDF5 reports a full disk as either.
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SetupError(f"cannot write '{path}': {reason}") from error
 
 
 def _units(fields: Sequence[Field]) -> str:
@@ -510,7 +370,7 @@ class Product:
         if not path.is_file():
             raise InputError(f"there is no file '{path}'")
         try:
-            self._file = h5py.File(path, "r")
+            self._file = h5py.File(path, "r", locking=False)
         except OSError as error:
             raise InputError(
                 f"'{path}' is not a whole HDF5 file; make it again ({error})"
@@ -567,6 +427,7 @@ class Product:
         InputError
             If the file does not hold them.
         """
+        check_count(events)
         numbers = self.events["event_number"]
         start = 0
         if first is not None:

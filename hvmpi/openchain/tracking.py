@@ -29,7 +29,8 @@ from hvmpi.openchain.detector import (
     sub_detector_of_volume,
 )
 from hvmpi.openchain.digitization import MEASUREMENTS, PARTICLES_OF_MEASUREMENTS
-from hvmpi.openchain.eventdata import PERIGEE, Table
+from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.schemas import PERIGEE
 from hvmpi.openchain.sequence import SUCCESS
 from hvmpi.openchain.simulation import pack_barcode
 

@@ -1,7 +1,7 @@
 """Truth: what an event record says of the particles, as arrays.
 
 A table is a dictionary from field names to arrays of one length. The tables of this module have
-the fields of `hvmpi.openchain.eventdata.TRUTH`.
+the fields of `hvmpi.openchain.schemas.TRUTH`.
 """
 
 from __future__ import annotations
@@ -140,6 +140,13 @@ def _is_simulated(particles: Any, charges: NDArray[np.float64]) -> NDArray[np.bo
     return np.asarray((particles.status == _STABLE) & visible & central & (pt > MIN_PT_GEV))
 
 
+def _masses(particles: Any) -> NDArray[np.float64]:
+    momentum2 = particles.px**2 + particles.py**2 + particles.pz**2
+    squared = np.maximum(particles.e**2 - momentum2, 0.0)
+    given = np.maximum(particles.generated_mass, 0.0)
+    return np.asarray(np.where(particles.is_generated_mass_set, given, np.sqrt(squared)))
+
+
 def _descendants(vertex: Any) -> Iterable[int]:
     stack, seen = [vertex], set()
     while stack:
@@ -172,7 +179,7 @@ def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -
     """
     event.set_units(pyhepmc.Units.GEV, pyhepmc.Units.MM)
     particles = event.numpy.particles
-    charges = np.array([charge(pdg_id) for pdg_id in particles.pid.tolist()])
+    charges = np.array([charge(pdg_id) for pdg_id in particles.pid.tolist()], dtype=np.float64)
     simulated = _is_simulated(particles, charges)
     keep = _is_hard_process(particles.status)
 
@@ -191,7 +198,7 @@ def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -
     rows = np.flatnonzero(keep | simulated)
     made, decayed, parent = _history(records, keep, rows.tolist())
     px, py, pz = (getattr(particles, axis)[rows] for axis in ("px", "py", "pz"))
-    mass = np.maximum(particles.generated_mass[rows], 0.0)
+    mass = _masses(particles)[rows]
     if not all(np.isfinite(values).all() for values in (px, py, pz, mass, made)):
         raise BadEventFileError(
             f"event {event_number} holds a momentum, mass or position that is not a number"
@@ -256,7 +263,11 @@ def _history(
         while mother is not None and not kept[mother.id - 1]:
             mother = _mother(mother)
         parent.append(mother.id - 1 if mother is not None else -1)
-    return np.array(made), np.array(decayed), np.array(parent, dtype=np.int64)
+    return (
+        np.array(made, dtype=np.float64).reshape(-1, 4),
+        np.array(decayed, dtype=np.float64).reshape(-1, 4),
+        np.array(parent, dtype=np.int64),
+    )
 
 
 def _mother(particle: Any) -> Any:
