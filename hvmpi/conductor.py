@@ -43,15 +43,15 @@ def conduct(verb: str, argv: Sequence[str]) -> int:
         settings = load(verb, argv)
         engine = make_engine(settings)
         run = _prepare(settings, engine)
+        if run is not None:
+            return _master(run, channel)
     except BaseException:
         if channel is not None:
             _dismiss(channel)
         raise
-    if run is None:
-        if channel is not None:
-            _dismiss(channel)
-        return 0
-    return _master(run, channel)
+    if channel is not None:
+        _dismiss(channel)
+    return 0
 
 
 def _prepare(settings: Settings, engine: Engine) -> Run | None:

@@ -450,7 +450,20 @@ def to_toml(settings: Settings) -> str:
         }
         for sample in settings.samples
     ]
-    return f"# verb: {settings.verb}\n" + tomli_w.dumps({**top, "sample": samples})
+    return f"# verb: {settings.verb}\n{_origins(settings)}" + tomli_w.dumps(
+        {**top, "sample": samples}
+    )
+
+
+def _origins(settings: Settings) -> str:
+    """Say where the values came from that are not defaults."""
+    by_source: dict[str, list[str]] = {}
+    for name, source in settings.sources.items():
+        if source != "default":
+            by_source.setdefault(source, []).append(name)
+    return "".join(
+        f"# from the {source}: {', '.join(names)}\n" for source, names in by_source.items()
+    )
 
 
 def to_dict(settings: Settings) -> dict[str, Any]:

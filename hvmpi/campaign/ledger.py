@@ -316,6 +316,10 @@ class Ledger:
         row["host"] = host
         row["rank"] = entry.rank
         row["started"] = entry.time
+        row["outcome"] = Outcome.NONE
+        for field in ("wall_s", "cpu_s", "max_rss_mb", "exit_code"):
+            row[field] = 0
+        row["reason"] = -1
         self._open[entry.job] = self._attempts.append(
             (entry.job, entry.attempt, host, entry.rank, entry.time, 0, 0, 0, 0, 0, 0, -1)
         )

@@ -138,9 +138,19 @@ class Run:
     def close(self) -> None:
         """Close the journal and give the run free."""
         self.journal.close()
+        for directory in (self.paths.tmp, self.paths.logs):
+            _remove_if_empty(directory)
         with contextlib.suppress(OSError):
             self.paths.token.unlink()
         self.lock.release()
+
+
+def _remove_if_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        for thousand in directory.iterdir():
+            with contextlib.suppress(OSError):
+                thousand.rmdir()
+        directory.rmdir()
 
 
 def _launch() -> str:
