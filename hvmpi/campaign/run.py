@@ -21,7 +21,7 @@ from hvmpi.campaign.paths import RunPaths, create_run, manifest
 from hvmpi.campaign.plan import Plan, digest, event_files_hash
 from hvmpi.campaign.status import write_status
 from hvmpi.engine import Engine
-from hvmpi.errors import JournalError, UsageError
+from hvmpi.errors import HvmpiError, JournalError, UsageError
 from hvmpi.files import sync_directory, write_whole
 from hvmpi.options import OPTIONS
 from hvmpi.settings import Settings, to_dict, to_toml
@@ -187,12 +187,19 @@ def begin_run(settings: Settings, engine: Engine, plan: Plan) -> Run:
     run_dir = Path(settings.run_dir)
     directory = create_run(run_dir)
     paths = paths_of(directory, settings)
-    lock = Lock(paths.lock)
     try:
-        _make_directories(paths, settings)
-    except UsageError:
-        shutil.rmtree(directory)
-        raise
+        return _begin(paths, settings, engine, plan)
+    except (OSError, HvmpiError) as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, HvmpiError):
+            raise
+        msg = f"run-dir {str(run_dir)!r} cannot be written ({error.strerror}); choose another"
+        raise UsageError(msg) from error
+
+
+def _begin(paths: RunPaths, settings: Settings, engine: Engine, plan: Plan) -> Run:
+    lock = Lock(paths.lock)
+    _make_directories(paths, settings)
     with write_whole(paths.settings) as beside:
         beside.write_text(to_toml(settings), encoding="utf-8")
     begun = journal.RunBegun(
@@ -211,7 +218,7 @@ def begin_run(settings: Settings, engine: Engine, plan: Plan) -> Run:
     run.launch = begun.launch
     run.journal.append(*entries)
     run.journal.sync()
-    sync_directory(directory)
+    sync_directory(paths.directory)
     run.write_token()
     return run
 

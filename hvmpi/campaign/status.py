@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from dataclasses import dataclass
@@ -91,8 +92,9 @@ def write_status(
     """
     began = time.monotonic()
     run = ledger.begun
-    # A journal lies on the same disk, so its sync has paid for this one's most of the time.
-    with write_whole(path) as beside, h5py.File(beside, "w", libver=("earliest", "v110")) as file:
+    # Made in memory: on a full disk HDF5 fails in ways that leave its file open.
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver=("earliest", "v110")) as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["schema_version"] = SCHEMA_VERSION
         file.attrs["timestamp"] = run.timestamp if run else ""
@@ -108,6 +110,8 @@ def write_status(
         file["event_files"] = _event_files(ledger)
         file["hosts"] = _named(ledger.hosts, "name")
         file["reasons"] = _named(ledger.reasons, "text")
+    with write_whole(path) as beside:
+        beside.write_bytes(image.getbuffer())
     return time.monotonic() - began
 
 

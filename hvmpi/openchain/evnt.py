@@ -1,8 +1,7 @@
 """Event files: HepMC3 ASCII (Asciiv3), plain or gzipped, ours or another generator's.
 
 `scan` says what a file holds, `read_events` gives its events, `normalisation` what they stand
-for. Files are read a block at a time, and known by their contents, never by their names. Only
-`read_events` needs pyhepmc.
+for. Files are known by their contents, never by their names. Only `read_events` needs pyhepmc.
 
 In the files that hvmpi writes, ``GenCrossSection`` is the running estimate after each event and
 holds the running counts of tried and accepted events, so the last event has the file's own.
@@ -10,21 +9,22 @@ holds the running counts of tried and accepted events, so the last event has the
 
 from __future__ import annotations
 
-import gzip
 import io
 import math
 import re
-import zlib
+import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hvmpi.errors import BadEventFileError, InputError, SetupError
+from hvmpi.errors import BadEventFileError, SetupError
+from hvmpi.openchain.asciiv3 import END, EventText, Walk, open_event_file
 
 __all__ = [
     "NORMALISATION_FIELDS",
@@ -34,31 +34,16 @@ __all__ = [
     "scan",
 ]
 
-BLOCK = 1 << 23
-"""Bytes read at a time."""
+BUFFER = 1 << 16
+"""Bytes that the parser takes at a time."""
 
-LARGEST_EVENT = 1 << 28
-"""An event (or header) of more bytes than this is damage: real ones have some hundred thousand."""
-
-_Stream = IO[bytes] | gzip.GzipFile
-
-_VERSION = b"HepMC::Version"
-_START = b"HepMC::Asciiv3-START_EVENT_LISTING"
-_END = b"HepMC::Asciiv3-END_EVENT_LISTING"
-_EVENT = b"\nE "
-_EVENT_LINE = re.compile(rb"E (-?\d{1,18}) (\d{1,18}) (\d{1,18})\s")
 _RUN_NUMBER = re.compile(rb"^A (?:0 )?run_number (-?\d{1,18})\s*$", re.MULTILINE)
+_OURS = re.compile(rb"^A schema hvmpi\.evnt\s*$", re.MULTILINE)
+_BATCH_SIZE = re.compile(rb"^A batch_size (\d{1,18})\s*$", re.MULTILINE)
 _BATCH = re.compile(rb"^A batch (\d{1,18})\s*$", re.MULTILINE)
 _SAMPLE = re.compile(rb"^A sample ([^\n]*)$", re.MULTILINE)
 _WEIGHTS = re.compile(rb"^W ([^\n]*)$", re.MULTILINE)
 _CROSS_SECTION = re.compile(rb"^A 0 GenCrossSection ([^\n]*)$", re.MULTILINE)
-
-_OTHERS = (
-    (re.compile(rb"HepMC::IO_GenEvent"), "a HepMC2 file, to be converted to Asciiv3"),
-    (re.compile(rb"<LesHouchesEvents"), "a Les Houches event file, for process lhe"),
-    (re.compile(rb"\Aroot"), "a ROOT file, which the open chain does not read"),
-    (re.compile(rb"\A\x89HDF"), "an HDF5 file"),
-)
 
 NORMALISATION_FIELDS = (
     ("batch", "i8"),
@@ -91,9 +76,6 @@ class EventFileSummary:
         Of the first event's record, where it is there.
     sample : str
         The sample's name, in a file of ours; else empty.
-    offsets : ndarray of int64, shape (events + 1,), or None
-        Where each event begins and the last one ends, in bytes; None for a gzipped file, which
-        cannot be entered in the middle.
     """
 
     path: Path
@@ -102,28 +84,6 @@ class EventFileSummary:
     size: int
     run_number: int | None
     sample: str
-    offsets: npt.NDArray[np.int64] | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Event:
-    """One event's lines: `text[start:stop]`; `offset` in the (unzipped) file."""
-
-    number: int
-    particles: int
-    offset: int
-    text: bytes
-    start: int
-    stop: int
-
-    def lines(self) -> bytes:
-        return self.text[self.start : self.stop]
-
-    def head(self) -> bytes:
-        """Give the lines before the first vertex and particle: units, weights, attributes."""
-        ends = (self.text.find(mark, self.start, self.stop) for mark in (b"\nP ", b"\nV "))
-        stop = min((end + 1 for end in ends if end >= 0), default=self.stop)
-        return self.text[self.start : stop]
 
 
 def scan(path: Path | str, expected_events: int | None = None) -> EventFileSummary:
@@ -145,21 +105,15 @@ def scan(path: Path | str, expected_events: int | None = None) -> EventFileSumma
     """
     path = Path(path)
     numbers: list[int] = []
-    offsets: list[int] = []
     run_number: int | None = None
-    end = 0
-    with _open(path) as (stream, gzipped):
-        walk = _Walk(path, stream)
+    with open_event_file(path) as (stream, _):
+        walk = Walk(path, stream)
         for event in walk.events():
-            _check_particles(path, event)
+            event.check()
             if not numbers:
                 found = _RUN_NUMBER.search(event.head()) or _RUN_NUMBER.search(walk.header)
                 run_number = int(found[1]) if found else None
             numbers.append(event.number)
-            offsets.append(event.offset)
-            end = event.offset + event.stop - event.start
-    if not numbers:
-        raise BadEventFileError(f"{path} holds no events")
     event_numbers = np.array(numbers, dtype=np.int64)
     unique, counts = np.unique(event_numbers, return_counts=True)
     if len(unique) < len(event_numbers):
@@ -176,17 +130,13 @@ def scan(path: Path | str, expected_events: int | None = None) -> EventFileSumma
         size=path.stat().st_size,
         run_number=run_number,
         sample=_sample(walk.header).decode("utf-8", "replace"),
-        offsets=None if gzipped else np.array([*offsets, end], dtype=np.int64),
     )
 
 
-def read_events(
-    path: Path | str,
-    skip: int = 0,
-    events: int = -1,
-    offsets: npt.NDArray[np.int64] | None = None,
-) -> Iterator[Any]:
+def read_events(path: Path | str, skip: int = 0, events: int = -1) -> Iterator[Any]:
     """Give events of a file as ``pyhepmc.GenEvent``, parsing only those asked for.
+
+    In a plain file of ours they are sought, in others the file is read up to them.
 
     Parameters
     ----------
@@ -195,31 +145,17 @@ def read_events(
         Events to leave out at the beginning.
     events : int
         How many to give; -1 for all that follow.
-    offsets : ndarray of int64, optional
-        The file's `EventFileSummary.offsets`, with which the events are reached at once. Without
-        them a plain file is searched from its beginning, at the speed of the disk.
 
     Raises
     ------
     BadEventFileError
         When the file ends before the last event asked for, or an event cannot be parsed.
     """
-    path = Path(path)
-    last = None if events < 0 else skip + events
-    if offsets is None:
-        yield from _search_events(path, skip, last)
-        return
-    if last is None:
-        last = len(offsets) - 1
-    if last > len(offsets) - 1:
-        _too_few(path, len(offsets) - 1, skip, events)
-    with _open(path) as (stream, gzipped):
-        if gzipped:
-            raise InputError(f"{path} is gzipped and cannot be read by offsets")
-        parser = _Parser(path, _Walk(path, stream).read_header())
-        for start, stop in zip(offsets[skip:last], offsets[skip + 1 : last + 1], strict=True):
-            stream.seek(int(start))
-            yield parser.parse(stream.read(int(stop - start)))
+    with _piece(Path(path), skip, events) as (walk, piece):
+        parser = _Parser(walk.header)
+        for event in piece:
+            event.check()
+            yield parser.parse(event)
 
 
 def normalisation(path: Path | str, skip: int = 0, events: int = -1) -> npt.NDArray[np.void]:
@@ -240,142 +176,95 @@ def normalisation(path: Path | str, skip: int = 0, events: int = -1) -> npt.NDAr
         When the file is bad or ends before the last event asked for.
     """
     path = Path(path)
-    tally = _Tally()
-    before, count = _Counts(0, 0), 0
-    current: _Counts | None = None
-    last_head = b""
-    with _open(path) as (stream, _):
-        walk = _Walk(path, stream)
-        for count, event in enumerate(walk.events(), start=1):
-            last_head = event.head()
-            if count == skip:
-                before = _Counts.of(last_head)
-            if skip < count and (events < 0 or count <= skip + events):
-                tally.add(event.number, last_head)
-                current = _Counts.of(last_head)
+    before, after = _Counts(0, 0), _Counts(0, 0)
+    first_event, weights = -1, []
+    # One event more, as the counts are running ones.
+    lead = min(skip, 1)
+    with _piece(path, skip - lead, events + lead if events >= 0 else -1) as (walk, piece):
+        for position, event in enumerate(piece, start=-lead):
+            head = event.head()
+            after = _Counts.of(head)
+            if position < 0:
+                before = after
+                continue
+            if position == 0:
+                first_event = event.number
+            weights.append(_weight(head))
         header = walk.header
-    if count < skip + max(events, 1):
-        _too_few(path, count, skip, events)
-    assert current is not None  # noqa: S101 - at least one event was counted
-    tried, accepted = before.until(current)
-    cross_section, error = _cross_section(last_head)
+    if not weights:
+        raise BadEventFileError(f"{path} holds no event after {skip}")
+    with _last(path) as event:
+        cross_section, error = _cross_section(event.head())
+    tried, accepted = before.until(after)
     name = _sample(header)
     batch = _BATCH.search(header)
     row = np.zeros(1, dtype=[("sample", f"S{max(len(name), 1)}"), *NORMALISATION_FIELDS])
     row[0] = (
         name,
         int(batch[1]) if batch else -1,
-        tally.first_event,
-        tally.events,
+        first_event,
+        len(weights),
         cross_section,
         error,
         # No filter stands between hvmpi's generator and the file.
-        1.0 if name else np.nan,
+        1.0 if _OURS.search(header) else np.nan,
         tried,
         accepted,
-        tally.sum_weights,
-        tally.sum_weights2,
+        math.fsum(weights),
+        math.fsum(weight * weight for weight in weights),
     )
     return row
 
 
-class _Walk:
-    """Goes through a file event by event, holding no more than a block and one event."""
+@contextmanager
+def _piece(path: Path, skip: int, events: int) -> Iterator[tuple[Walk, Iterator[EventText]]]:
+    """Open a file at some of its events; fewer than `events` of them are an error."""
+    with open_event_file(path) as (stream, gzipped):
+        walk = Walk(path, stream)
+        first = None if gzipped else _first_number(walk.header)
+        if first is not None and skip > 0:
+            walk.go_to(first + skip)
+        yield walk, _chosen(walk, skip, events, first)
 
-    def __init__(self, path: Path, stream: _Stream) -> None:
-        self.path = path
-        self.stream = stream
-        self.header = b""
-        self._text = b""
-        self._offset = 0
 
-    def read_header(self) -> bytes:
-        """Read up to the first event, check that this is HepMC3, and give these lines."""
-        text = self._read()
-        self._check_format(text)
-        while (first := text.find(_EVENT)) < 0:
-            text = self._read_on(text, "header")
-            if not text:
-                self._bad("is truncated: it ends before its first event")
-        self.header = text[: first + 1]
-        # The newline before each event stays with it, as the mark to look for.
-        self._text, self._offset = text[first:], first
-        return self.header
-
-    def events(self) -> Iterator[_Event]:
-        """Give the events; afterwards, check that the file has come to its proper end."""
-        self.read_header()
-        text, offset = self._text, self._offset
-        self._text = b""
-        while True:
-            start = 0
-            while (stop := text.find(_EVENT, start + 1)) >= 0:
-                yield self._event(text, start, stop, offset)
-                start = stop
-            offset += start
-            last = text[start:]
-            text = self._read_on(last, "event")
-            if not text:
-                break
-        stop = last.rfind(b"\n" + _END)
-        if stop < 0:
-            self._bad("is truncated: the end of its event listing is missing")
-        if last[stop + 1 + len(_END) :].strip():
-            self._bad("goes on after the end of its event listing")
-        yield self._event(last, 0, stop, offset)
-
-    def _event(self, text: bytes, start: int, stop: int, offset: int) -> _Event:
-        line = _EVENT_LINE.match(text, start + 1)
-        if line is None:
-            shown = text[start + 1 : start + 60].split(b"\n")[0].decode("ascii", "replace")
-            self._bad(f"is damaged: no event begins with {shown!r}, at byte {offset + start + 1}")
-        return _Event(
-            number=int(line[1]),
-            particles=int(line[3]),
-            offset=offset + start + 1,
-            text=text,
-            start=start + 1,
-            stop=stop + 1,
+def _chosen(walk: Walk, skip: int, events: int, first: int | None) -> Iterator[EventText]:
+    there = given = 0
+    for count, event in enumerate(walk.events(), start=1):
+        # After a leap, the event's number tells which it is.
+        there = count if first is None else event.number - first + 1
+        if there > skip:
+            if given == events:
+                return
+            given += 1
+            yield event
+    if given < max(events, 0):
+        raise BadEventFileError(
+            f"{walk.path} holds {there} events; {events} after {skip} were asked for"
         )
 
-    def _read(self) -> bytes:
-        try:
-            return self.stream.read(BLOCK)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise BadEventFileError(
-                f"{self.path} is a truncated or damaged gzip file ({error})"
-            ) from None
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be read: {error.strerror}") from None
 
-    def _read_on(self, text: bytes, what: str) -> bytes:
-        """Give `text` and the block after it; nothing at the end of the file."""
-        if len(text) > LARGEST_EVENT:
-            self._bad(f"is damaged: one {what} of more than {LARGEST_EVENT >> 20} MB")
-        block = self._read()
-        return text + block if block else b""
+@contextmanager
+def _last(path: Path) -> Iterator[EventText]:
+    with open_event_file(path) as (stream, gzipped):
+        walk = Walk(path, stream)
+        first = None if gzipped else _first_number(walk.header)
+        if first is not None:
+            walk.go_to(sys.maxsize)
+        yield deque(walk.events(), maxlen=1).pop()
 
-    def _check_format(self, text: bytes) -> None:
-        head = text[:4096].lstrip()
-        if not head:
-            raise BadEventFileError(f"{self.path} is empty")
-        for mark, what in _OTHERS:
-            if mark.search(head):
-                raise BadEventFileError(f"{self.path} is not HepMC3: it is {what}")
-        if _START in head:
-            return
-        if len(text) < 4096 and (_VERSION.startswith(head) or head.startswith(_VERSION)):
-            self._bad("is truncated: it ends in its header")
-        raise BadEventFileError(f"{self.path} is not HepMC3: {_START.decode()} is missing")
 
-    def _bad(self, why: str) -> NoReturn:
-        raise BadEventFileError(f"{self.path} {why}")
+def _first_number(header: bytes) -> int | None:
+    """Give the first event number of a file of ours, whose numbers ascend one by one."""
+    batch, size = _BATCH.search(header), _BATCH_SIZE.search(header)
+    if not (_OURS.search(header) and batch and size):
+        return None
+    return (int(batch[1]) - 1) * int(size[1]) + 1
 
 
 class _Parser:
     """Makes events of their lines; the header's run information comes with each."""
 
-    def __init__(self, path: Path, header: bytes) -> None:
+    def __init__(self, header: bytes) -> None:
         try:
             import pyhepmc
             from pyhepmc.io import ReaderAscii, pyiostream
@@ -386,19 +275,15 @@ class _Parser:
         self._event_type = pyhepmc.GenEvent
         self._reader_type = ReaderAscii
         self._stream_type = pyiostream
-        self.path = path
-        self.header = header
+        self._header = header
 
-    def parse(self, lines: bytes) -> Any:
-        """Give the event that `lines` hold."""
-        text = io.BytesIO(self.header + lines + _END + b"\n")
+    def parse(self, text: EventText) -> Any:
+        """Give the event that the lines hold."""
+        lines = io.BytesIO(self._header + text.lines() + END + b"\n")
         event = self._event_type()
-        reader = self._reader_type(self._stream_type(text, 1 << 16))
-        done = reader.read_event(event)
-        expected = _EVENT_LINE.match(lines)
-        if not done or expected is None or len(event.particles) != int(expected[3]):
-            number = int(expected[1]) if expected else "?"
-            raise BadEventFileError(f"{self.path} is damaged: event {number} cannot be parsed")
+        reader = self._reader_type(self._stream_type(lines, BUFFER))
+        if not reader.read_event(event) or len(event.particles) != text.particles:
+            raise BadEventFileError(f"{text.path} is damaged: event {text.number} cannot be parsed")
         return event
 
 
@@ -425,32 +310,13 @@ class _Counts:
         return later.tried - self.tried, later.accepted - self.accepted
 
 
-class _Tally:
-    """Counts events and adds up their nominal weights."""
-
-    def __init__(self) -> None:
-        self.first_event = -1
-        self.events = 0
-        self._weights: list[float] = []
-
-    def add(self, number: int, head: bytes) -> None:
-        if self.events == 0:
-            self.first_event = number
-        self.events += 1
-        line = _WEIGHTS.search(head)
-        try:
-            self._weights.append(float(line[1].split()[0]) if line else 1.0)
-        except (IndexError, ValueError):
-            # An event without weights counts as one.
-            self._weights.append(1.0)
-
-    @property
-    def sum_weights(self) -> float:
-        return math.fsum(self._weights)
-
-    @property
-    def sum_weights2(self) -> float:
-        return math.fsum(weight * weight for weight in self._weights)
+def _weight(head: bytes) -> float:
+    line = _WEIGHTS.search(head)
+    try:
+        return float(line[1].split()[0]) if line else 1.0
+    except (IndexError, ValueError):
+        # An event without weights counts as one.
+        return 1.0
 
 
 def _sample(header: bytes) -> bytes:
@@ -470,49 +336,3 @@ def _cross_section(head: bytes) -> tuple[float, float]:
         return float(words[0]), float(words[1])
     except (IndexError, ValueError):
         return math.nan, math.nan
-
-
-def _search_events(path: Path, skip: int, last: int | None) -> Iterator[Any]:
-    count = 0
-    with _open(path) as (stream, _):
-        walk = _Walk(path, stream)
-        parser: _Parser | None = None
-        for count, event in enumerate(walk.events(), start=1):
-            if count > skip:
-                parser = parser or _Parser(path, walk.header)
-                _check_particles(path, event)
-                yield parser.parse(event.lines())
-            if count == last:
-                return
-    if last is not None or count <= skip:
-        _too_few(path, count, skip, -1 if last is None else last - skip)
-
-
-def _check_particles(path: Path, event: _Event) -> None:
-    there = event.text.count(b"\nP ", event.start, event.stop)
-    if there != event.particles:
-        raise BadEventFileError(
-            f"{path} is truncated or damaged: event {event.number} has {there} of its "
-            f"{event.particles} particles"
-        )
-
-
-def _too_few(path: Path, there: int, skip: int, events: int) -> NoReturn:
-    wanted = f"{events} events" if events >= 0 else "events"
-    raise BadEventFileError(f"{path} holds {there} events; {wanted} after {skip} were asked for")
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[tuple[_Stream, bool]]:
-    """Open a file, unzipping it if its contents say so; tell whether they do."""
-    try:
-        with path.open("rb") as file:
-            gzipped = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            if gzipped:
-                with gzip.open(file, "rb") as unzipped:
-                    yield unzipped, True
-            else:
-                yield file, False
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
