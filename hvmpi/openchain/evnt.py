@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import math
 import re
-import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,7 +179,7 @@ def normalisation(path: Path | str, skip: int = 0, events: int = -1) -> npt.NDAr
     first_event, weights = -1, []
     # One event more, as the counts are running ones.
     lead = min(skip, 1)
-    with _piece(path, skip - lead, events + lead if events >= 0 else -1) as (walk, piece):
+    with _piece(path, skip, events, lead) as (walk, piece):
         for position, event in enumerate(piece, start=-lead):
             head = event.head()
             after = _Counts.of(head)
@@ -217,29 +216,29 @@ def normalisation(path: Path | str, skip: int = 0, events: int = -1) -> npt.NDAr
 
 
 @contextmanager
-def _piece(path: Path, skip: int, events: int) -> Iterator[tuple[Walk, Iterator[EventText]]]:
-    """Open a file at some of its events; fewer than `events` of them are an error."""
+def _piece(
+    path: Path, skip: int, events: int, lead: int = 0
+) -> Iterator[tuple[Walk, Iterator[EventText]]]:
+    """Open a file at some of its events and the `lead` before; too few of them are an error."""
     with open_event_file(path) as (stream, gzipped):
         walk = Walk(path, stream)
         first = None if gzipped else _first_number(walk.header)
-        if first is not None and skip > 0:
-            walk.go_to(first + skip)
-        yield walk, _chosen(walk, skip, events, first)
+        start = skip - lead
+        leaps = first is not None and start > 0 and walk.leap_to(first + start)
+        yield walk, _chosen(walk, skip, events, lead, start if leaps else 0)
 
 
-def _chosen(walk: Walk, skip: int, events: int, first: int | None) -> Iterator[EventText]:
-    there = given = 0
-    for count, event in enumerate(walk.events(), start=1):
-        # After a leap, the event's number tells which it is.
-        there = count if first is None else event.number - first + 1
-        if there > skip:
-            if given == events:
-                return
-            given += 1
+def _chosen(walk: Walk, skip: int, events: int, lead: int, count: int) -> Iterator[EventText]:
+    stop = skip + events if events >= 0 else None
+    for event in walk.events():
+        if count == stop:
+            return
+        count += 1
+        if count > skip - lead:
             yield event
-    if given < max(events, 0):
+    if stop is not None and count < stop:
         raise BadEventFileError(
-            f"{walk.path} holds {there} events; {events} after {skip} were asked for"
+            f"{walk.path} holds {count} events; {events} after {skip} were asked for"
         )
 
 
@@ -247,9 +246,8 @@ def _chosen(walk: Walk, skip: int, events: int, first: int | None) -> Iterator[E
 def _last(path: Path) -> Iterator[EventText]:
     with open_event_file(path) as (stream, gzipped):
         walk = Walk(path, stream)
-        first = None if gzipped else _first_number(walk.header)
-        if first is not None:
-            walk.go_to(sys.maxsize)
+        if not gzipped and _first_number(walk.header) is not None:
+            walk.leap_to_end()
         yield deque(walk.events(), maxlen=1).pop()
 
 

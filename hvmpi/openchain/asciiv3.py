@@ -1,0 +1,238 @@
+"""HepMC3's ASCII format (Asciiv3) as text: header, events, end; a block at a time, never the whole.
+
+The format: https://gitlab.cern.ch/hepmc/HepMC3, ``WriterAscii``. An event begins with a line
+``E number vertices particles``, a particle with ``P``; other lines begin with other letters.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn
+
+from hvmpi.errors import BadEventFileError, InputError
+
+__all__ = ["BLOCK", "END", "EventText", "Walk", "open_event_file"]
+
+BLOCK = 1 << 23
+"""Bytes read at a time."""
+
+GLANCE = 1 << 20
+"""Bytes read at a time in search of an event."""
+
+LARGEST_EVENT = 1 << 28
+"""An event (or header) of more bytes than this is damage: real ones have some hundred thousand."""
+
+END = b"HepMC::Asciiv3-END_EVENT_LISTING"
+"""The line after the last event."""
+
+Stream = IO[bytes] | gzip.GzipFile
+
+_VERSION = b"HepMC::Version"
+_START = b"HepMC::Asciiv3-START_EVENT_LISTING"
+_EVENT = b"\nE "
+_EVENT_LINE = re.compile(rb"E (-?\d{1,18}) (\d{1,18}) (\d{1,18})\s")
+_NEXT_EVENT = re.compile(rb"\nE (-?\d{1,18}) \d{1,18} \d{1,18}\s")
+
+_OTHERS = (
+    (re.compile(rb"HepMC::IO_GenEvent"), "a HepMC2 file, to be converted to Asciiv3"),
+    (re.compile(rb"<LesHouchesEvents"), "a Les Houches event file, for process lhe"),
+    (re.compile(rb"\Aroot"), "a ROOT file, which the open chain does not read"),
+    (re.compile(rb"\A\x89HDF"), "an HDF5 file"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventText:
+    """One event's lines, ``text[start:stop]``.
+
+    Attributes
+    ----------
+    number, particles : int
+        As its first line has them.
+    offset : int
+        Where it begins in the (unzipped) file, in bytes.
+    """
+
+    path: Path
+    number: int
+    particles: int
+    offset: int
+    text: bytes
+    start: int
+    stop: int
+
+    def lines(self) -> bytes:
+        """Give all of its lines."""
+        return self.text[self.start : self.stop]
+
+    def head(self) -> bytes:
+        """Give the lines before the first vertex and particle: units, weights, attributes."""
+        ends = (self.text.find(mark, self.start, self.stop) for mark in (b"\nP ", b"\nV "))
+        stop = min((end + 1 for end in ends if end >= 0), default=self.stop)
+        return self.text[self.start : stop]
+
+    def check(self) -> None:
+        """Refuse an event that has lost particles."""
+        there = self.text.count(b"\nP ", self.start, self.stop)
+        if there != self.particles:
+            raise BadEventFileError(
+                f"{self.path} is truncated or damaged: event {self.number} has {there} of its "
+                f"{self.particles} particles"
+            )
+
+
+class Walk:
+    """Goes through a file event by event, holding no more than a block and one event.
+
+    Attributes
+    ----------
+    header : bytes
+        The lines before the first event.
+
+    Raises
+    ------
+    BadEventFileError
+        At once when this is not HepMC3 or ends before its first event; on the way when it is
+        damaged or truncated.
+    """
+
+    def __init__(self, path: Path, stream: Stream) -> None:
+        self.path = path
+        self.stream = stream
+        text = self._read()
+        self._check_format(text)
+        while (first := text.find(_EVENT)) < 0:
+            if END in text:
+                self._bad("holds no events")
+            text = self._read_on(text, "header")
+            if not text:
+                self._bad("is truncated: it ends before its first event")
+        self.header = text[: first + 1]
+        # The newline before each event stays with it, as the mark to look for.
+        self._text, self._offset = text[first:], first
+
+    def leap_to(self, number: int) -> bool:
+        """Go on to an event of a plain file whose numbers ascend; stay if it is not there."""
+        mark = b"\nE %d " % number
+        start = self._before(number)
+        self.stream.seek(start)
+        text = self.stream.read(2 * BLOCK)
+        at = text.find(mark)
+        if at < 0:
+            self._go(len(self.header) - 1)
+            return False
+        self._go(start + at)
+        return True
+
+    def leap_to_end(self) -> None:
+        """Go on to the last events of a plain file whose numbers ascend."""
+        self._go(self._before(None))
+
+    def _go(self, offset: int) -> None:
+        self.stream.seek(offset)
+        self._text, self._offset = self._read(), offset
+
+    def _before(self, number: int | None) -> int:
+        """Give where an event begins that is less than a block before `number` (or the end)."""
+        # The newline before an event belongs to it.
+        low, high = len(self.header) - 1, self.path.stat().st_size
+        while high - low > BLOCK:
+            middle = (low + high) // 2
+            self.stream.seek(middle)
+            found = _NEXT_EVENT.search(self.stream.read(GLANCE))
+            if found is not None and (number is None or int(found[1]) <= number):
+                low = middle + found.start()
+            else:
+                high = middle
+        return low
+
+    def events(self) -> Iterator[EventText]:
+        """Give the events; afterwards, check that the file has come to its proper end."""
+        text, offset = self._text, self._offset
+        self._text = b""
+        while True:
+            start = 0
+            while (stop := text.find(_EVENT, start + 1)) >= 0:
+                yield self._event(text, start, stop, offset)
+                start = stop
+            offset += start
+            last = text[start:]
+            text = self._read_on(last, "event")
+            if not text:
+                break
+        stop = last.rfind(b"\n" + END)
+        if stop < 0:
+            self._bad("is truncated: the end of its event listing is missing")
+        if last[stop + 1 + len(END) :].strip():
+            self._bad("goes on after the end of its event listing")
+        yield self._event(last, 0, stop, offset)
+
+    def _event(self, text: bytes, start: int, stop: int, offset: int) -> EventText:
+        line = _EVENT_LINE.match(text, start + 1)
+        if line is None:
+            shown = text[start + 1 : start + 60].split(b"\n")[0].decode("ascii", "replace")
+            self._bad(f"is damaged: no event begins with {shown!r}, at byte {offset + start + 1}")
+        return EventText(
+            path=self.path,
+            number=int(line[1]),
+            particles=int(line[3]),
+            offset=offset + start + 1,
+            text=text,
+            start=start + 1,
+            stop=stop + 1,
+        )
+
+    def _read(self) -> bytes:
+        try:
+            return self.stream.read(BLOCK)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise BadEventFileError(
+                f"{self.path} is a truncated or damaged gzip file ({error})"
+            ) from None
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read: {error.strerror}") from None
+
+    def _read_on(self, text: bytes, what: str) -> bytes:
+        """Give `text` and the block after it; nothing at the end of the file."""
+        if len(text) > LARGEST_EVENT:
+            self._bad(f"is damaged: one {what} of more than {LARGEST_EVENT >> 20} MB")
+        block = self._read()
+        return text + block if block else b""
+
+    def _check_format(self, text: bytes) -> None:
+        head = text[:4096].lstrip()
+        if not head:
+            raise BadEventFileError(f"{self.path} is empty")
+        for mark, what in _OTHERS:
+            if mark.search(head):
+                raise BadEventFileError(f"{self.path} is not HepMC3: it is {what}")
+        if _START in head:
+            return
+        if len(text) < 4096 and (_VERSION.startswith(head) or head.startswith(_VERSION)):
+            self._bad("is truncated: it ends in its header")
+        raise BadEventFileError(f"{self.path} is not HepMC3: {_START.decode()} is missing")
+
+    def _bad(self, why: str) -> NoReturn:
+        raise BadEventFileError(f"{self.path} {why}")
+
+
+@contextmanager
+def open_event_file(path: Path) -> Iterator[tuple[Stream, bool]]:
+    """Open a file, unzipping it if its contents say so; tell whether they do."""
+    try:
+        with path.open("rb") as file:
+            gzipped = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if gzipped:
+                with gzip.open(file, "rb") as unzipped:
+                    yield unzipped, True
+            else:
+                yield file, False
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
