@@ -1,0 +1,219 @@
+"""A place to run campaigns in, and event files that are made once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from hvmpi.__main__ import main
+from hvmpi.campaign import journal
+from hvmpi.campaign.ledger import Ledger, replay
+from hvmpi.campaign.status import Status, read_status
+
+LAUNCHERS = ("OMPI_", "PMIX_", "PRTE_", "PMI", "HYDRA_", "SLURM_", "HVMPI_")
+BIN = Path(sys.executable).parent
+LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command of hvmpi ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """What it said on standard error, which must be one sentence of ours."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("hvmpi: error: "), self.err
+        return lines[0].removeprefix("hvmpi: error: ")
+
+
+@dataclass(frozen=True)
+class RunOnDisk:
+    """One run, to be looked at."""
+
+    directory: Path
+
+    @property
+    def timestamp(self) -> str:
+        return self.directory.name
+
+    @property
+    def journal(self) -> Path:
+        return self.directory / "journal.jsonl"
+
+    def entries(self, *kinds: type[journal.Entry]) -> list[journal.Entry]:
+        """Give the entries of the journal, of these kinds only when some are named."""
+        every = list(journal.read_entries(self.journal))
+        return [entry for entry in every if isinstance(entry, kinds)] if kinds else every
+
+    def ledger(self) -> Ledger:
+        return replay(self.journal)
+
+    def status(self) -> Status:
+        return read_status(self.directory)
+
+    def log(self, job: int, attempt: int) -> str:
+        """Give all that an attempt wrote."""
+        folder = self.directory / f"logs/{job // 1000:04d}/job{job:08d}/attempt{attempt}"
+        return "".join(path.read_text() for path in sorted(folder.glob("*.log")))
+
+    def files(self, product: str) -> list[str]:
+        """List the published and unpublished files of a kind."""
+        return sorted(path.name for path in (self.directory / product).iterdir())
+
+
+@dataclass
+class Place:
+    """A directory of its own and ways to run hvmpi in it."""
+
+    root: Path
+    environment: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def run_dir(self) -> Path:
+        return self.root / "runs"
+
+    def runs(self) -> list[RunOnDisk]:
+        """Give the runs, oldest first."""
+        there = sorted(self.run_dir.iterdir()) if self.run_dir.is_dir() else []
+        return [RunOnDisk(path) for path in there]
+
+    def run(self) -> RunOnDisk:
+        """Give the only run."""
+        (only,) = self.runs()
+        return only
+
+    def tree(self) -> dict[str, tuple[int, int]]:
+        """Say what is here: size and time of change of each file and directory."""
+        return {
+            str(path.relative_to(self.root)): (path.lstat().st_size, path.lstat().st_mtime_ns)
+            for path in self.root.rglob("*")
+        }
+
+    def hvmpi(self, *words: str | Path) -> Answer:
+        """Run a command in this process, with a single rank."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main([str(word) for word in words])
+        return Answer(code, out.getvalue(), err.getvalue())
+
+    def start(self, *words: str | Path, ranks: int = 0) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own, under mpirun if ranks are given."""
+        launcher = (
+            [str(BIN / "mpirun"), "-n", str(ranks), "--oversubscribe", "--bind-to", "none"]
+            if ranks
+            else []
+        )
+        process = subprocess.Popen(
+            [*launcher, sys.executable, "-m", "hvmpi", *map(str, words)],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def finish(self, process: subprocess.Popen[str]) -> Answer:
+        """Wait for a command; a rank that hangs is an error."""
+        out, err = process.communicate(timeout=LIMIT_S)
+        return Answer(process.returncode, out, err)
+
+    def mpirun(self, ranks: int, *words: str | Path) -> Answer:
+        """Run a command under mpirun."""
+        return self.finish(self.start(*words, ranks=ranks))
+
+    def event_file(self, name: str, numbers: Sequence[int], folder: str = "evnt") -> Path:
+        """Write an event file of the noop engine; returns its path."""
+        path = self.root / folder / f"{name}.evnt.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{number}\n" for number in numbers))
+        return path
+
+    def leave(self) -> None:
+        """End whatever was started and is still there."""
+        for process in self.started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=LIMIT_S)
+
+
+def noop(*command: str) -> list[str]:
+    """Give the options that make each noop job run a command."""
+    return ["--engine=noop", *(f"--noop-command={word}" for word in command)]
+
+
+def shell(script: str) -> list[str]:
+    """Give the options that make each noop job run a shell script.
+
+    ``$1`` is the job, ``$2`` the attempt, ``$3`` the event file, ``$4`` the output to be made.
+    """
+    return noop("/bin/sh", "-c", script, "sh", "{job}", "{attempt}", "{input}", "{output}")
+
+
+def wait_for(what: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+
+
+def clean_environment() -> dict[str, str]:
+    """Give this process's environment without what launchers and users of hvmpi put there."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
+    return kept | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    for name in os.environ:
+        if name.startswith(LAUNCHERS):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    here = Place(tmp_path, clean_environment())
+    yield here
+    here.leave()
+
+
+@pytest.fixture(scope="session")
+def event_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two batches of three real events each, made with Pythia by the open chain's own command."""
+    directory = tmp_path_factory.mktemp("evnt")
+    for batch in (1, 2):
+        words = ["generate", "--process=gghss", "--run-number=304794", "--batch-size=3"]
+        output = directory / f"304794.3.{batch}.evnt.hepmc3"
+        subprocess.run(
+            [sys.executable, "-m", "hvmpi.openchain", *words, f"--batch={batch}", "-o", output],
+            check=True,
+            env=clean_environment(),
+            stdout=subprocess.DEVNULL,
+            timeout=LIMIT_S,
+        )
+    return directory
+
+
+@pytest.fixture
+def evnt_dir(place: Place, event_files: Path) -> Path:
+    """A copy of the real event files that a test may spoil."""
+    return Path(shutil.copytree(event_files, place.root / "evnt"))
