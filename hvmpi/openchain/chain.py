@@ -27,7 +27,6 @@ from acts.examples import (
     SimHitContainer,
     SimParticleContainer,
 )
-from numpy.typing import NDArray
 
 from hvmpi.errors import InputError
 from hvmpi.openchain import digitization, evnt, simulation, tracking, truth
@@ -245,7 +244,7 @@ def simulate(
     with ProductWriter(hits, HITS, _made(seed, source.sha256)) as writer:
         for event in source:
             writer.append(step(event.run_number)(event))
-        writer.finish(source.normalisation())
+        writer.finish(source.normalisation)
         return _summary("simulate", writer)
 
 
@@ -365,9 +364,8 @@ def run(
             made = chain(event.run_number)(event)
             for writer, product in zip(writers, made, strict=True):
                 writer.append(product)
-        normalisation = source.normalisation()
         for writer in writers:
-            writer.finish(normalisation)
+            writer.finish(source.normalisation)
         return _summary("run", writers[-1])
 
 
@@ -442,6 +440,10 @@ class _EventFile:
         self._path, self._events = path, events
         self._number_from, self._run_number = number_from, run_number
         self._skip = self._position(skip, first)
+        # Goes through the whole file, so that a bad or short one is known before the work begins.
+        self.normalisation = evnt.normalisation(path, self._skip, events)
+        if number_from is not None:
+            self.normalisation["first_event"] = number_from
         self.sha256 = file_sha256(path)
 
     def _position(self, skip: int, first: int | None) -> int:
@@ -493,10 +495,3 @@ class _EventFile:
         value = attributes["run_number"]
         # pyhepmc parses an attribute that came from a file when it is told the type.
         return int(value if isinstance(value, int) else value.astype(int))
-
-    def normalisation(self) -> NDArray[Any]:
-        """Return the table for the chosen events."""
-        table = evnt.normalisation(self._path, self._skip, self._events)
-        if self._number_from is not None:
-            table["first_event"] = self._number_from
-        return table
