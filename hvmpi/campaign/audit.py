@@ -133,7 +133,7 @@ def _strays(paths: RunPaths, settings: Settings) -> list[str]:
 def _not_done(ledger: Ledger) -> Iterator[str]:
     for file in ledger.event_files:
         if file.reason:
-            yield f"event file {file.path}: {file.reason}"
+            yield file.reason
     for row in ledger.jobs[ledger.jobs["state"] != JobState.DONE]:
         kind = Kind(int(row["kind"])).name.lower()
         state = JobState(int(row["state"])).name.lower()

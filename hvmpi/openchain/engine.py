@@ -115,9 +115,12 @@ class OpenChainEngine:
         )
 
     def _events(self, job: Job, event_file: Path) -> list[str]:
-        words = [str(event_file), f"--skip={job.skip_events}", f"--events={job.events}"]
-        if job.event_file.run_number:
-            words.append(f"--run-number={job.event_file.run_number}")
+        words = [
+            str(event_file),
+            f"--skip={job.skip_events}",
+            f"--events={job.events}",
+            f"--run-number={job.event_file.run_number}",
+        ]
         if job.event_file.number_from >= 0:
             words.append(f"--number-from={job.first_event}")
         return words

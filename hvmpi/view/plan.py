@@ -60,7 +60,7 @@ def _show_files(ledger: Ledger) -> None:
     )
     for file in ledger.event_files:
         if file.reason:
-            print(f"put aside: {file.path}: {file.reason}")
+            print(f"put aside: {file.reason}")
 
 
 def _commands_of(settings: Settings, ledger: Ledger) -> int:

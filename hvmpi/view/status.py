@@ -109,14 +109,17 @@ def _show_failures(status: Status) -> None:
         log = f"; see {first['log']}" if first["attempts"] else ""
         print(f"failed: {count} x {first['outcome']}: {reason} (job {first['job']}{log})")
     for file in status.event_files[status.event_files["reason"] != ""][:10]:
-        print(f"put aside: {file['path']}: {file['reason']}")
+        print(f"put aside: {file['reason']}")
 
 
 def _show_products(status: Status) -> None:
     settings = status.attributes["settings"]
     directory = status.path.parent
     paths = RunPaths.of(directory, evnt_dir=settings["evnt-dir"], aod_dir=settings["aod-dir"])
-    for product in ("evnt", "hits", "rdo", "aod"):
+    products = ["hits", "rdo", "aod"]
+    if settings["verb"] != "reconstruct":
+        products.insert(0, "evnt")
+    for product in products:
         folder = paths.product_directory(product)
         files = [p for p in folder.glob("*") if not p.name.startswith(".") and p.suffix != ".json"]
         if files:
