@@ -449,7 +449,7 @@ class _EventFile:
     def _position(self, skip: int, first: int | None) -> int:
         if first is None:
             return skip
-        number = next(evnt.read_events(self._path, skip, 1)).event_number
+        number, _ = next(evnt.read_numbered(self._path, skip, 1))
         if number == first:
             return skip
         if skip:
@@ -466,9 +466,9 @@ class _EventFile:
         return int(rows[0])
 
     def __iter__(self) -> Iterator[GeneratedEvent]:
-        records = evnt.read_events(self._path, self._skip, self._events)
-        for position, record in enumerate(records):
-            number = record.event_number
+        records = evnt.read_numbered(self._path, self._skip, self._events)
+        for position, (own_number, record) in enumerate(records):
+            number = own_number
             if self._number_from is not None:
                 number = self._number_from + position
             if number < 0:
@@ -476,22 +476,22 @@ class _EventFile:
                     f"'{self._path}' holds event {number}: numbers below 0 seed no random"
                     " numbers, renumber the events"
                 )
-            yield truth.from_genevent(record, self._run(record), number)
+            yield truth.from_genevent(record, self._run(record, own_number), number)
 
-    def _run(self, record: Any) -> int:
-        number = self._run_number if self._run_number is not None else self._own_run(record)
+    def _run(self, record: Any, own_number: int) -> int:
+        number = self._run_number
+        if number is None:
+            number = self._own_run(record, own_number)
         if not 0 <= number <= _LARGEST_RUN_NUMBER:
             raise InputError(
                 f"run number {number} of '{self._path}' is not from 0 to {_LARGEST_RUN_NUMBER}"
             )
         return number
 
-    def _own_run(self, record: Any) -> int:
+    def _own_run(self, record: Any, own_number: int) -> int:
         attributes = record.attributes
         if "run_number" not in attributes:
-            raise InputError(
-                f"'{self._path}' holds no run number in event {record.event_number}; give one"
-            )
+            raise InputError(f"'{self._path}' holds no run number in event {own_number}; give one")
         value = attributes["run_number"]
         # pyhepmc parses an attribute that came from a file when it is told the type.
         return int(value if isinstance(value, int) else value.astype(int))

@@ -30,6 +30,7 @@ __all__ = [
     "EventFileSummary",
     "normalisation",
     "read_events",
+    "read_numbered",
     "scan",
 ]
 
@@ -150,11 +151,20 @@ def read_events(path: Path | str, skip: int = 0, events: int = -1) -> Iterator[A
     BadEventFileError
         When the file ends before the last event asked for, or an event cannot be parsed.
     """
+    for _, event in read_numbered(path, skip, events):
+        yield event
+
+
+def read_numbered(path: Path | str, skip: int = 0, events: int = -1) -> Iterator[tuple[int, Any]]:
+    """Give events as `read_events` does, each with its number in the file.
+
+    HepMC3 keeps an event's number in 32 bits; files of other generators may hold larger ones.
+    """
     with _piece(Path(path), skip, events) as (walk, piece):
         parser = _Parser(walk.header)
         for event in piece:
             event.check()
-            yield parser.parse(event)
+            yield event.number, parser.parse(event)
 
 
 def normalisation(path: Path | str, skip: int = 0, events: int = -1) -> npt.NDArray[np.void]:

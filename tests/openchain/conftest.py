@@ -70,14 +70,19 @@ def foreign_evnt(signal_evnt: Path, tmp_path: Path) -> Path:
     import pyhepmc
 
     path = tmp_path / "foreign ü'.hepmc3"
-    numbers = (7, 9_000_000_000_000_000, 12)
     with pyhepmc.open(path, "w") as out:
-        for number, event in zip(numbers, evnt.read_events(signal_evnt, 0, 3), strict=True):
+        for number, event in enumerate(evnt.read_events(signal_evnt, 0, 3), start=7_000_001):
             event.event_number = number
             del event.attributes["run_number"]
             for particle in event.particles:
                 particle.unset_generated_mass()
+            event.run_info = pyhepmc.GenRunInfo()
             out.write(event)
+    text = path.read_bytes()
+    # Beyond what pyhepmc can write: its event numbers have 32 bits.
+    for written, number in ((1, 7), (2, 9_000_000_000_000_000), (3, 12)):
+        text = text.replace(b"\nE 700000%d " % written, b"\nE %d " % number)
+    path.write_bytes(text)
     return path
 
 
