@@ -13,6 +13,12 @@ import pytest
 
 CHECKOUT = Path(__file__).parent.parent
 TOOLS = "/usr/bin:/bin"
+# How this machine reaches PyPI.
+REGISTRY = {
+    name: value
+    for name, value in os.environ.items()
+    if name.startswith(("PIP_", "SSL_")) or name.upper().endswith("_PROXY")
+}
 BINDING = "hwloc_default_binding_policy = none"
 
 # What .setup.sh asks of a Python, answered without making an environment or reaching PyPI.
@@ -368,3 +374,59 @@ def test_what_hvmpi_finds_in_its_environment(desk: Desk) -> None:
     assert f"seen:PWD={desk.root}" in seen
     assert "seen:HOME=" not in seen
     assert ("seen:ROOT=11" if os.geteuid() == 0 else "seen:ROOT=") in seen
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in a path with a space, as a clone would bring it."""
+    checkout = tmp_path_factory.mktemp("fresh") / "a path" / "hvmpi"
+    checkout.mkdir(parents=True)
+    for folder in ("hvmpi", "configs"):
+        shutil.copytree(
+            CHECKOUT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    for name in (".setup.sh", "run_chain.sh", "pyproject.toml", "hostfile", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, checkout)
+    return checkout
+
+
+def run_bash(command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=cwd,
+        env={"PATH": TOOLS, **REGISTRY, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+def test_two_commands_on_a_fresh_machine(fresh: Path) -> None:
+    # Without HOME, and with nothing of this environment.
+    python = str(Path(sys.executable).resolve())
+    noop = "--engine noop -n 2 -b 10 --job-size 5"
+    first = run_bash(f"./run_chain.sh {noop}", fresh, PYTHON=python)
+    assert first.returncode == 0, first.stderr
+    assert "hvmpi: set up" in first.stderr
+    (run,) = (fresh / "runs").iterdir()
+    assert str(run) in first.stdout
+
+    again = run_bash(f"./run_chain.sh {noop}", fresh)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr == ""
+
+    # The user's own command, in the activated environment.
+    bare = run_bash(
+        ". .venv/bin/activate && "
+        "mpirun -hostfile hostfile python -m hvmpi -c configs/demo.toml -n 1 -b 4 --job-size 2",
+        fresh,
+        HOME=str(fresh),
+        OMPI_ALLOW_RUN_AS_ROOT="1",
+        OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+    )
+    assert bare.returncode == 0, bare.stderr
+    assert len(list((fresh / "runs").iterdir())) == 3
+    newest = max((fresh / "runs").iterdir())
+    assert len(list((newest / "aod").glob("*.aod.h5"))) == 2
