@@ -352,8 +352,9 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         with np.errstate(divide="ignore"):
             table["pt"] = np.sin(parameters["theta"]) / np.abs(parameters["qop"])
         table["eta"] = -np.log(np.tan(parameters["theta"] / 2.0))
-        for name in ("chi2", "ndf", "large_radius"):
-            table[name] = columns[name]
+        table["chi2"], table["large_radius"] = columns["chi2"], columns["large_radius"]
+        # ACTS counts the measured coordinates and leaves the parameters to the reader.
+        table["ndf"] = columns["ndf"].astype(np.int64) - len(names)
         counts = np.array(self._counts, dtype=np.int64).reshape(-1, 5)
         for column, name in enumerate(
             ("n_pixel", "n_strip", "holes_pixel", "holes_strip", "outliers")
