@@ -16,9 +16,9 @@ from typing import Any, Self
 from hvmpi.errors import ConfigError, InputError, RunError, SetupError
 from hvmpi.files import sha256_of, write_whole
 from hvmpi.openchain.eventdata import provenance
-from hvmpi.openchain.hepmc import Record, graph
+from hvmpi.openchain.hepmc import from_hepevt_arguments
 from hvmpi.openchain.processes import Process
-from hvmpi.openchain.pythia import Generator, check_settings
+from hvmpi.openchain.pythia import Generator, PythiaEvent, check_settings
 
 __all__ = ["EventWriter", "GenerationSummary", "check_settings", "generate", "generator_seed"]
 
@@ -102,27 +102,25 @@ def generate(
     generator = Generator(process, random_seed, lhe)
     weights: list[float] = []
     with write_whole(output) as beside, EventWriter(beside, process, seed, batch) as writer:
-        for number, record in zip(
-            range(first_event, first_event + wanted), generator.records(), strict=False
-        ):
-            writer.write(number, record, generator)
-            weights.append(generator.weights[0])
+        for event in generator.events(wanted):
+            if not weights:
+                writer.begin(generator.weight_names)
+            writer.write(first_event + len(weights), event)
+            weights.append(event.weights[0])
         if len(weights) < wanted:
             lost = f" ({generator.failures} more could not be made)" if generator.failures else ""
             raise InputError(
                 f"{lhe} is at its end after {len(weights)} events{lost}, and batch {batch} of "
                 f"sample {process.name} needs {wanted}: lower batch-size or give a longer file"
             )
-    cross_section, error = generator.cross_section
-    tried, accepted = generator.counts
     return GenerationSummary(
         events=wanted,
         first_event=first_event,
         seed=random_seed,
-        cross_section_pb=cross_section,
-        cross_section_error_pb=error,
-        n_tried=tried,
-        n_accepted=accepted,
+        cross_section_pb=event.cross_section,
+        cross_section_error_pb=event.cross_section_error,
+        n_tried=event.tried,
+        n_accepted=event.accepted,
         sum_weights=math.fsum(weights),
     )
 
@@ -179,58 +177,36 @@ class EventWriter:
             self._stream.flush()
         self._file.close()
 
-    def write(self, number: int, record: Record, generator: Generator) -> None:
-        """Write an event with the generator's weights, cross-section and counts."""
+    def begin(self, weight_names: list[str]) -> None:
+        """Write the header, which names the weights that each event will have."""
+        self._run.weight_names = weight_names
+        self._writer = self._writer_type(self._stream, self._run)
+        self._writer.precision = PRECISION
+
+    def write(self, number: int, made: PythiaEvent) -> None:
+        """Write an event with its weights, cross-section and counts."""
         event = self._event
-        sorted_ = graph(record)
-        order = sorted_.order
-        event.from_hepevt(
-            number,
-            record.px[order],
-            record.py[order],
-            record.pz[order],
-            record.e[order],
-            record.m[order],
-            record.pid[order],
-            sorted_.status,
-            children=sorted_.children,
-            vx=record.x[order],
-            vy=record.y[order],
-            vz=record.z[order],
-            vt=record.t[order],
-            fortran=False,
+        event.from_hepevt(number, *from_hepevt_arguments(made.record), fortran=False)
+        event.weights = made.weights
+        cross_section = self._hepmc.GenCrossSection()
+        cross_section.set_cross_section(
+            made.cross_section, made.cross_section_error, made.accepted, made.tried
         )
-        if self._writer is None:
-            # The header names the weights, which Pythia knows from the first event on.
-            self._run.weight_names = generator.weight_names
-            self._writer = self._writer_type(self._stream, self._run)
-            self._writer.precision = PRECISION
-        event.weights = generator.weights
-        event.cross_section = self._cross_section(generator)
-        event.pdf_info = self._pdf_info(generator.info)
+        event.cross_section = cross_section
+        pdf = self._hepmc.GenPdfInfo()
+        pdf.parton_id1, pdf.parton_id2 = made.partons
+        pdf.x1, pdf.x2 = made.x
+        pdf.xf1, pdf.xf2 = made.xf
+        pdf.scale = made.factorization_scale
+        event.pdf_info = pdf
         attributes = event.attributes
         attributes["run_number"] = self._run_number
-        attributes["signal_process_id"] = generator.info.code()
-        attributes["event_scale"] = generator.info.QRen()
-        attributes["alphaQCD"] = generator.info.alphaS()
-        attributes["alphaQED"] = generator.info.alphaEM()
+        attributes["event_scale"] = made.scale
+        attributes["alphaQCD"] = made.alpha_s
+        attributes["alphaQED"] = made.alpha_em
         self._writer.write_event(event)
         if self._writer.failed():
             raise RunError(f"event {number} cannot be written: is the disk full?")
-
-    def _cross_section(self, generator: Generator) -> Any:
-        cross_section = self._hepmc.GenCrossSection()
-        tried, accepted = generator.counts
-        cross_section.set_cross_section(*generator.cross_section, accepted, tried)
-        return cross_section
-
-    def _pdf_info(self, info: Any) -> Any:
-        pdf = self._hepmc.GenPdfInfo()
-        pdf.parton_id1, pdf.parton_id2 = info.id1(), info.id2()
-        pdf.x1, pdf.x2 = info.x1(), info.x2()
-        pdf.xf1, pdf.xf2 = info.pdf1(), info.pdf2()
-        pdf.scale = info.QFac()
-        return pdf
 
 
 def _lhe_file(process: Process, batch: int) -> Path | None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from hvmpi.errors import RunError
 
-__all__ = ["Graph", "Record", "graph"]
+__all__ = ["Record", "from_hepevt_arguments"]
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
@@ -64,33 +64,29 @@ class Record:
     t: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """What ``GenEvent.from_hepevt`` takes, in the order in which HepMC3 wants it written.
-
-    Attributes
-    ----------
-    order : ndarray of int, shape (n,)
-        Index of each particle in Pythia's record.
-    status : ndarray of int32, shape (n,)
-        HepMC3's status: 1 final, 2 decayed (in particular what has flown before), 4 beam, else the
-        absolute value of Pythia's.
-    children : ndarray of int32, shape (n, 2)
-        First and last child of each particle, counted from 0; -1: none.
-    """
-
-    order: npt.NDArray[np.intp]
-    status: Ints
-    children: Ints
-
-
-def graph(record: Record) -> Graph:
-    """Sort an event's particles into vertices.
+def from_hepevt_arguments(record: Record) -> tuple[Any, ...]:
+    """Give what ``GenEvent.from_hepevt`` takes after the event number, by position.
 
     Particles with the same production vertex stand together, and each vertex after those where
-    its incoming particles are produced: `WriterAscii` then writes files that can be read back.
+    its incoming particles are produced: ``WriterAscii`` then writes files that can be read back.
+
+    Returns
+    -------
+    tuple
+        px, py, pz, energy, mass (GeV), PDG code, HepMC3 status (1 final; 2 decayed, in particular
+        what has flown before; 4 beam; else the absolute value of Pythia's), None for the parents,
+        first and last child of shape (n, 2) counted from 0 (-1: none), x, y, z, t (mm).
     """
-    return Graph(*_ordered(record, _production_vertices(record)))
+    order, status, children = _ordered(record, *_production_vertices(record))
+    columns = (record.px, record.py, record.pz, record.e, record.m, record.pid)
+    position = (record.x, record.y, record.z, record.t)
+    return (
+        *(column[order] for column in columns),
+        status,
+        None,
+        children,
+        *(column[order] for column in position),
+    )
 
 
 def _production_vertices(record: Record) -> tuple[Ints, Ints]:
@@ -141,9 +137,8 @@ def _joined(size: int, left: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.N
 
 
 def _ordered(
-    record: Record, vertices: tuple[Ints, Ints]
+    record: Record, production: Ints, end: Ints
 ) -> tuple[npt.NDArray[np.intp], Ints, Ints]:
-    production, end = vertices
     size = len(production)
     produced = np.flatnonzero(production >= 0)
     count = int(production.max()) + 1 if size else 0

@@ -21,7 +21,7 @@ from hvmpi.errors import ConfigError
 from hvmpi.files import sha256_of
 from hvmpi.sample import SampleOptions
 
-__all__ = ["PROCESSES", "Decay", "Process", "resolve", "run_numbers"]
+__all__ = ["PHI", "PROCESSES", "Decay", "Process", "resolve", "run_numbers"]
 
 S, PHI = 35, 25
 """PDG codes of the long-lived scalar and of the (heavy) Higgs boson that decays to two of them."""

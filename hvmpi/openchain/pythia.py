@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ import numpy.typing as npt
 
 from hvmpi.errors import ConfigError, RunError, SetupError
 from hvmpi.openchain.hepmc import Record
-from hvmpi.openchain.processes import Process
+from hvmpi.openchain.processes import PHI, Process
 
-__all__ = ["FAILURES_IN_A_ROW", "Generator", "check_settings"]
+__all__ = ["Generator", "PythiaEvent", "check_settings"]
 
 FAILURES_IN_A_ROW = 100
 """So many failed events one after another mean that the settings cannot work."""
+
+BUNCH = 25
+"""Events taken from Pythia at a time: each time costs as much as a third of an event."""
 
 MB_TO_PB = 1.0e9
 """Pythia's cross-sections are in millibarn, HepMC3's in picobarn."""
@@ -58,6 +62,43 @@ def check_settings(process: Process) -> None:
     _configured(process)
 
 
+@dataclass(frozen=True, slots=True)
+class PythiaEvent:
+    """An event as Pythia made it.
+
+    Attributes
+    ----------
+    record : Record
+    weights : list of float
+        The nominal one first.
+    partons, x, xf : tuple
+        PDG codes of the two partons that met, their shares of the momentum, and their densities.
+    factorization_scale, scale : float
+        GeV.
+    alpha_s, alpha_em : float
+        At `scale`.
+    cross_section, cross_section_error : float
+        The estimate up to here, pb.
+    tried, accepted : int
+        Points of phase space up to here. Pythia counts them by the bunch of events; within a
+        bunch they are shared out evenly.
+    """
+
+    record: Record
+    weights: list[float]
+    partons: tuple[int, int]
+    x: tuple[float, float]
+    xf: tuple[float, float]
+    factorization_scale: float
+    scale: float
+    alpha_s: float
+    alpha_em: float
+    cross_section: float
+    cross_section_error: float
+    tried: int
+    accepted: int
+
+
 class Generator:
     """A Pythia that has been started.
 
@@ -71,8 +112,6 @@ class Generator:
 
     Attributes
     ----------
-    info : pythia8mc.Info
-        Of the last event.
     failures : int
         Events that Pythia could not finish so far.
 
@@ -99,63 +138,86 @@ class Generator:
                 f"sample {process.name}: Pythia does not start with these settings; "
                 "its own words stand above in this log"
             )
-        self.info = self._pythia.infoPython()
         self.failures = 0
-        # Pythia counts Phi's and W's other decays as lost; Phi is to decay to s s always.
+        # Pythia counts Phi's other decays as lost; here it always decays to s s.
         phi = process.process in ("whss", "gghss")
-        self._open = self._pythia.particleData.resOpenFrac(25) if phi else 1.0
+        self._open = self._pythia.particleData.resOpenFrac(PHI) if phi else 1.0
 
     @property
     def weight_names(self) -> list[str]:
         """Names of an event's weights, the nominal one first."""
-        return list(self.info.weightNameVector())
+        return list(self._pythia.infoPython().weightNameVector())
 
-    @property
-    def weights(self) -> list[float]:
-        """The weights of the last event, the nominal one first."""
-        return list(self.info.weightValueVector())
-
-    @property
-    def cross_section(self) -> tuple[float, float]:
-        """The estimate so far and its error, pb."""
-        scale = MB_TO_PB / self._open
-        return self.info.sigmaGen() * scale, self.info.sigmaErr() * scale
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Phase-space points tried and accepted so far."""
-        return self.info.nTried(), self.info.nAccepted()
-
-    def records(self) -> Iterator[Record]:
-        """Give event after event, until the LHE file is at its end.
+    def events(self, wanted: int) -> Iterator[PythiaEvent]:
+        """Give so many events; fewer when the LHE file is at its end before.
 
         Raises
         ------
         RunError
             When Pythia fails too often in a row.
         """
-        failures = 0
-        while failures < FAILURES_IN_A_ROW:
-            layout = self._pythia.nextBatch(1, "none").layout
-            # A snapshot, good for one event.
-            self.info = self._pythia.infoPython()
-            if layout.index.data[0] >= 0:
-                failures = 0
-                yield _record(layout.content)
-            elif self.info.atEndOfFile():
+        made = failed_in_a_row = 0
+        tried = accepted = 0
+        while made < wanted:
+            bunch = self._pythia.nextBatch(min(BUNCH, wanted - made), "none").layout
+            there = np.asarray(bunch.index.data)
+            rows = there[there >= 0].tolist()
+            failures = len(there) - len(rows)
+            info = self._pythia.infoPython()
+            counts = (
+                _shared(tried, info.nTried(), len(rows)),
+                _shared(accepted, info.nAccepted(), len(rows)),
+            )
+            scale = MB_TO_PB / self._open
+            cross_section = info.sigmaGen() * scale, info.sigmaErr() * scale
+            for row, tried, accepted in zip(rows, *counts, strict=True):
+                yield _event(bunch.content, row, cross_section, tried, accepted)
+            made += len(rows)
+            if failures and info.atEndOfFile():
                 return
-            else:
-                failures += 1
-                self.failures += 1
-        raise RunError(
-            f"Pythia failed to make an event {FAILURES_IN_A_ROW} times in a row; "
-            "its own words stand above in this log"
-        )
+            self.failures += failures
+            failed_in_a_row = 0 if rows else failed_in_a_row + failures
+            if failed_in_a_row >= FAILURES_IN_A_ROW:
+                raise RunError(
+                    f"Pythia failed to make an event {failed_in_a_row} times in a row; "
+                    "its own words stand above in this log"
+                )
 
 
-def _record(event: Any) -> Record:
-    particles = event.content("prt")
-    start, stop = (int(edge) for edge in particles.offsets.data[:2])
+def _shared(before: int, after: int, events: int) -> list[int]:
+    """Give the running count after each of some events, in even steps from `before`."""
+    return [before + (after - before) * (i + 1) // events for i in range(events)]
+
+
+def _event(
+    bunch: Any, row: int, cross_section: tuple[float, float], tried: int, accepted: int
+) -> PythiaEvent:
+    info = bunch.content("info")
+
+    def value(name: str) -> Any:
+        return info.content(name).data[row].item()
+
+    weights = info.content("weights")
+    start, stop = weights.offsets.data[row : row + 2]
+    return PythiaEvent(
+        record=_record(bunch.content("prt"), row),
+        weights=weights.content.data[start:stop].tolist(),
+        partons=(value("id1"), value("id2")),
+        x=(value("x1"), value("x2")),
+        xf=(value("pdf1"), value("pdf2")),
+        factorization_scale=math.sqrt(value("Q2Fac")),
+        scale=math.sqrt(value("Q2Ren")),
+        alpha_s=value("alphaS"),
+        alpha_em=value("alphaEM"),
+        cross_section=cross_section[0],
+        cross_section_error=cross_section[1],
+        tried=tried,
+        accepted=accepted,
+    )
+
+
+def _record(particles: Any, row: int) -> Record:
+    start, stop = (int(edge) for edge in particles.offsets.data[row : row + 2])
     fields = particles.content
     # Line 0 is the system as a whole; Pythia's index 0 as a mother means none.
     lines = slice(start + 1, stop)
@@ -171,8 +233,8 @@ def _record(event: Any) -> Record:
     index = np.asarray(displaced.index.data[lines])
     position = np.zeros((4, stop - start - 1))
     there = index >= 0
-    for row, name in zip(position, ("px", "py", "pz", "e"), strict=True):
-        row[there] = np.asarray(displaced.content.content(name).data)[index[there]]
+    for coordinate, name in zip(position, ("px", "py", "pz", "e"), strict=True):
+        coordinate[there] = np.asarray(displaced.content.content(name).data)[index[there]]
     return Record(
         pid=column("id"),
         status=column("status"),
