@@ -8,8 +8,6 @@ from __future__ import annotations
 import csv
 import difflib
 import functools
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -206,11 +204,6 @@ class Process:
             "pythia": list(self.settings),
             "lhe": [sha256_of(Path(path)) for path in self.lhe],
         }
-
-    def settings_hash(self) -> str:
-        """Give the SHA-256 of `identity`, in hexadecimal."""
-        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
 
     def _phi_settings(self) -> list[str]:
         assert self.m_phi is not None  # noqa: S101 - resolve() gives every mass
@@ -438,7 +431,9 @@ def _decays(options: SampleOptions, kind: _Kind, m_s: float | None) -> tuple[Dec
             _refuse(options, "decays", repr(text), f"gives {channel} a second time")
         if not _is_open(channel, m_s):
             least = _CHANNELS[channel].threshold
-            _refuse(options, "decays", repr(text), f"needs m-s above {least:g} GeV, not {m_s:g}")
+            _refuse(
+                options, "decays", repr(text), f"needs m-s above {least:g} GeV, it is {m_s:g} GeV"
+            )
         shares[channel] = share
     total = math.fsum(shares.values())
     if not shares:
