@@ -34,7 +34,11 @@ class Holder:
         if self.host != socket.gethostname():
             return self.age_s < _STALE_S
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.began) < 2.0
+            process = psutil.Process(self.pid)
+            # Nobody may ever wait for a master that was killed: in many containers process 1 does
+            # not.
+            ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+            return not ended and abs(process.create_time() - self.began) < 2.0
         except psutil.Error:
             return False
 

@@ -1,0 +1,636 @@
+"""Campaigns under way: attempts, reruns, kills, signals, no barrier."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from hvmpi.campaign import journal
+from hvmpi.campaign.jobs import JobState, Kind, Outcome, Output
+from hvmpi.campaign.plan import make_plan
+from hvmpi.campaign.run import Run, begin_run
+from hvmpi.channel import LocalChannel
+from hvmpi.engine import make_engine
+from hvmpi.master import Master
+from hvmpi.messages import Assign, Goodbye, Hello, Message, Report, Stop, Welcome
+from hvmpi.settings import load
+from tests.conftest import Place, RunOnDisk, noop, shell, wait_for
+
+THREE_JOBS = ("reconstruct", "--evnt-dir=evnt", "--job-size=2")
+
+
+@pytest.fixture
+def three(place: Place) -> Place:
+    """A place with an event file of three jobs."""
+    place.event_file("304795.6.1", range(1, 7))
+    return place
+
+
+def until_mended(place: Place, otherwise: str) -> list[str]:
+    """Give a command that does something else in job 1 until ``mended`` is there."""
+    mended = place.root / "mended"
+    return shell(f'[ "$1" != 1 ] || [ -e "{mended}" ] || {otherwise}; touch "$4"')
+
+
+def accepted_once(run: RunOnDisk) -> bool:
+    jobs = [entry.job for entry in run.entries(journal.Accepted)]
+    return len(jobs) == len(set(jobs))
+
+
+# What a payload can do wrong costs its job an attempt and nothing else
+
+WRONGS = {
+    "SIGSEGV": ("kill -SEGV $$", "payload_failed", -11, 11, "SIGSEGV"),
+    "SIGKILL": ("kill -KILL $$", "payload_failed", -9, 9, "SIGKILL"),
+    "code 3": ("exit 3", "payload_failed", 3, 0, "code 3"),
+    "timeout": ("exec sleep 600", "timed_out", -15, 15, "job-timeout (1 s)"),
+    "no output": ("exit 0", "output_invalid", 0, 0, "304795.6.1.2.2.aod.txt"),
+}
+
+
+@pytest.mark.parametrize(("what", "outcome", "code", "number", "why"), WRONGS.values(), ids=WRONGS)
+def test_a_wrong_costs_its_job_an_attempt_and_nothing_else(
+    three: Place, what: str, outcome: str, code: int, number: int, why: str
+) -> None:
+    script = f'[ "$1$2" != 11 ] || {what}; touch "$4"'
+    assert three.hvmpi(*THREE_JOBS, *shell(script), "--job-timeout=1").code == 0
+    run = three.run()
+    status = run.status()
+    assert status.jobs["state"].tolist() == ["done"] * 3
+    assert status.jobs["attempts"].tolist() == [1, 2, 1]
+    (bad,) = status.attempts[status.attempts["outcome"] != "done"]
+    assert (bad["job"], bad["attempt"]) == (1, 1)
+    assert (bad["outcome"], bad["exit_code"], bad["signal"]) == (outcome, code, number)
+    assert why in bad["reason"]
+    assert len(run.files("aod")) == 3
+
+
+def test_a_missing_program_costs_attempts_and_nothing_else(three: Place) -> None:
+    answer = three.hvmpi(*THREE_JOBS, *noop("/no/such/program", "{output}"))
+    assert answer.code == 1
+    status = three.run().status()
+    assert status.jobs["state"].tolist() == ["failed"] * 3
+    assert status.jobs["attempts"].tolist() == [2] * 3
+    assert set(status.jobs["outcome"]) == {"setup_failed"}
+    assert "/no/such/program" in status.jobs["reason"][0]
+    assert "Traceback" not in answer.out + answer.err
+
+
+def test_a_payload_that_does_not_heed_sigterm_is_killed(three: Place) -> None:
+    script = 'trap "" TERM; [ "$1" != 1 ] || sleep 600; touch "$4"'
+    words = (*THREE_JOBS, *shell(script), "--job-timeout=0.5", "--max-attempts=1")
+    assert three.hvmpi(*words).code == 1
+    status = three.run().status()
+    assert status.jobs["state"].tolist() == ["done", "failed", "done"]
+    assert status.jobs["outcome"][1] == "timed_out"
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_max_attempts(three: Place, most: int) -> None:
+    words = (*THREE_JOBS, *until_mended(three, "exit 3"), f"--max-attempts={most}")
+    assert three.hvmpi(*words).code == 1
+    status = three.run().status()
+    assert status.jobs["attempts"].tolist() == [1, most, 1]
+    assert status.jobs["state"].tolist() == ["done", "failed", "done"]
+
+
+def test_two_attempts_are_the_default(three: Place) -> None:
+    assert three.hvmpi(*THREE_JOBS, *until_mended(three, "exit 3")).code == 1
+    assert three.run().status().jobs["attempts"].tolist() == [1, 2, 1]
+
+
+# Logs
+
+
+def test_logs_of_failed_jobs_stay_and_those_of_done_ones_go(three: Place) -> None:
+    words = (*THREE_JOBS, *shell('echo "$1 $2"; [ "$1" != 1 ] || exit 3; touch "$4"'))
+    assert three.hvmpi(*words).code == 1
+    run = three.run()
+    assert [run.log(1, attempt) for attempt in (1, 2)] == ["1 1\n", "1 2\n"]
+    assert [path.name for path in (run.directory / "logs/0000").iterdir()] == ["job00000001"]
+
+
+def test_all_logs_stay_with_keep_logs(three: Place) -> None:
+    words = (*THREE_JOBS, "--keep-logs", *shell('echo "$1 $2"; touch "$4"'))
+    assert three.hvmpi(*words).code == 0
+    run = three.run()
+    assert [run.log(job, 1) for job in range(3)] == ["0 1\n", "1 1\n", "2 1\n"]
+
+
+def test_working_directories_are_gone(three: Place) -> None:
+    assert three.hvmpi(*THREE_JOBS, *until_mended(three, "exit 3")).code == 1
+    assert not (three.run().directory / "tmp").exists()
+
+
+# Rerun
+
+
+def test_a_rerun_continues_attempt_numbers_and_keeps_earlier_logs(three: Place) -> None:
+    words = (*THREE_JOBS, *shell('echo "attempt $2"; [ "$1" != 1 ] || exit 3; touch "$4"'))
+    assert three.hvmpi(*words).code == 1
+    run = three.run()
+    assert three.hvmpi("rerun", run.timestamp, "--max-attempts=3").code == 1
+    status = run.status()
+    assert status.jobs["attempts"].tolist() == [1, 5, 1]
+    assert status.attempts["attempt"][status.attempts["job"] == 1].tolist() == [1, 2, 3, 4, 5]
+    assert [run.log(1, number) for number in range(1, 6)] == [
+        f"attempt {number}\n" for number in range(1, 6)
+    ]
+
+
+def test_a_rerun_with_r_does_the_same(three: Place) -> None:
+    assert three.hvmpi(*THREE_JOBS, *until_mended(three, "exit 3")).code == 1
+    (three.root / "mended").touch()
+    assert three.hvmpi("-r", three.run().timestamp).code == 0
+    assert three.run().status().jobs["attempts"].tolist() == [1, 3, 1]
+    assert three.run().status().attributes["state"] == "complete"
+
+
+def test_a_rerun_of_a_finished_run_does_nothing(three: Place) -> None:
+    assert three.hvmpi(*THREE_JOBS, *shell('touch "$4"')).code == 0
+    run = three.run()
+    started = run.entries(journal.Started)
+    assert three.hvmpi("rerun", run.timestamp).code == 0
+    assert run.entries(journal.Started) == started
+    assert accepted_once(run)
+
+
+def test_a_rerun_takes_physics_from_the_run_and_ignores_other_keys_of_a_config(
+    three: Place,
+) -> None:
+    assert three.hvmpi(*THREE_JOBS, *until_mended(three, "exit 3")).code == 1
+    (three.root / "mended").touch()
+    (three.root / "my.toml").write_text("job-size = 1\nseed = 9\nmax-attempts = 7\n")
+    answer = three.hvmpi("rerun", three.run().timestamp, "-c", "my.toml")
+    assert answer.code == 0
+    (notice,) = [line for line in answer.out.splitlines() if "ignored" in line]
+    assert "job-size" in notice
+    assert "seed" in notice
+    assert len(three.run().status().jobs) == 3
+
+
+def test_other_versions_are_refused_unless_allowed(
+    three: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert three.hvmpi(*THREE_JOBS, *until_mended(three, "exit 3")).code == 1
+    (three.root / "mended").touch()
+    run = three.run()
+    monkeypatch.setattr("hvmpi.campaign.run.__version__", "99.0")
+    before = three.tree()
+    answer = three.hvmpi("rerun", run.timestamp)
+    assert answer.code == 2
+    assert "99.0" in answer.complaint
+    assert "--allow-version-change" in answer.complaint
+    assert {name: of for name, of in three.tree().items() if name != f"runs/{run.timestamp}"} == {
+        name: of for name, of in before.items() if name != f"runs/{run.timestamp}"
+    }
+    assert three.hvmpi("rerun", run.timestamp, "--allow-version-change").code == 0
+    (resumed,) = run.entries(journal.Resumed)
+    assert resumed.versions["hvmpi"] == "99.0"
+
+
+# Kills and signals
+
+
+@pytest.mark.parametrize("victim", ["the single rank", "rank 0", "mpirun"])
+def test_a_killed_master_loses_only_what_ran(three: Place, victim: str) -> None:
+    words = (*THREE_JOBS, *until_mended(three, "exec sleep 600"))
+    process = three.start(*words, ranks=0 if victim == "the single rank" else 3)
+    wait_for(lambda: three.runs() and _running(three.run()) == {1})
+    payload = _find(three, "sleep")
+    holder = json.loads((three.run().directory / "lock.json").read_text())
+    os.kill(process.pid if victim == "mpirun" else holder["pid"], signal.SIGKILL)
+    three.finish(process)
+    wait_for(lambda: not _find_ranks(three))
+    wait_for(lambda: not payload.is_running() or payload.status() == "zombie")
+    (three.root / "mended").touch()
+    assert three.hvmpi("rerun", three.run().timestamp).code == 0
+    run = three.run()
+    assert accepted_once(run)
+    attempts = run.status().attempts
+    assert attempts["outcome"][attempts["job"] == 1].tolist() == ["interrupted", "done"]
+    assert three.hvmpi("verify").code == 0
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_ends_a_run_that_can_be_taken_up_again(three: Place, name: str) -> None:
+    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"))
+    wait_for(lambda: three.runs() and _running(three.run()) == {1})
+    process.send_signal(signal.Signals[name])
+    answer = three.finish(process)
+    assert answer.code == 3
+    assert "Traceback" not in answer.err
+    run = three.run()
+    (ended,) = run.entries(journal.Ended)
+    assert (ended.exit_code, ended.left, name in ended.reason) == (3, 2, True)
+    assert run.status().attributes["state"] == "incomplete"
+    (three.root / "mended").touch()
+    assert three.hvmpi("rerun", run.timestamp).code == 0
+    # An interruption is not the job's fault: it costs it no attempt.
+    assert accepted_once(run)
+    assert three.hvmpi("verify").code == 0
+
+
+def test_a_signal_to_rank_0_ends_all_ranks(three: Place) -> None:
+    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=3)
+    wait_for(lambda: three.runs() and _running(three.run()) == {1})
+    holder = json.loads((three.run().directory / "lock.json").read_text())
+    os.kill(holder["pid"], signal.SIGUSR1)
+    assert three.finish(process).code == 3
+    status = three.run().status()
+    assert status.jobs["state"].tolist() == ["done", "ready", "done"]
+    assert status.attempts["outcome"].tolist().count("interrupted") == 1
+    (three.root / "mended").touch()
+    assert three.mpirun(3, "rerun", three.run().timestamp).code == 0
+    assert accepted_once(three.run())
+
+
+def test_children_of_a_killed_worker_die(three: Place) -> None:
+    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=2)
+    wait_for(lambda: three.runs() and _running(three.run()) == {1})
+    payload = _find(three, "sleep")
+    os.kill(payload.ppid(), signal.SIGKILL)
+    three.finish(process)
+    wait_for(lambda: not payload.is_running() or payload.status() == "zombie")
+
+
+def test_the_ranks_leave_the_cores_to_the_payloads(three: Place) -> None:
+    process = three.start(*THREE_JOBS, *shell('sleep 2; touch "$4"'), ranks=3)
+    wait_for(lambda: three.runs() and len(_running(three.run())) == 2)
+    ranks = _find_ranks(three)
+    assert len(ranks) == 3
+    before = [sum(rank.cpu_times()[:2]) for rank in ranks]
+    jobs = _running(three.run())
+    wait_for(lambda: not _running(three.run()) & jobs)
+    spent = [sum(rank.cpu_times()[:2]) - was for rank, was in zip(ranks, before, strict=True)]
+    # The payloads sleep for two seconds: a rank that polls without pause takes as much.
+    assert max(spent) < 1.0
+    assert three.finish(process).code == 0
+
+
+# Locks
+
+
+def test_a_second_master_is_refused(three: Place) -> None:
+    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"))
+    wait_for(lambda: three.runs() and _running(three.run()) == {1})
+    run = three.run()
+    journal_before = run.journal.read_bytes()
+    for words in (["rerun", run.timestamp], ["clean", run.timestamp, "--yes"]):
+        answer = three.hvmpi(*words)
+        assert answer.code == 2
+        assert run.timestamp in answer.complaint
+        assert f"process {process.pid}" in answer.complaint
+    assert run.journal.read_bytes() == journal_before
+    assert (run.directory / "tmp").exists()
+    process.send_signal(signal.SIGTERM)
+    assert three.finish(process).code == 3
+
+
+def test_a_stale_lock_is_broken_with_a_message(three: Place) -> None:
+    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"))
+    wait_for(lambda: three.runs() and _running(three.run()) == {1})
+    process.kill()
+    three.finish(process)
+    (three.root / "mended").touch()
+    answer = three.hvmpi("rerun", three.run().timestamp)
+    assert answer.code == 0
+    assert f"lock of process {process.pid}" in answer.out
+    assert not (three.run().directory / "lock.json").exists()
+
+
+# Publication
+
+
+def _cut_after(run: RunOnDisk, entry: type[journal.Entry], job: int) -> None:
+    """Take away all lines of the journal behind the one of a job."""
+    lines = run.journal.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        fields = json.loads(line)
+        if fields["type"] == entry.type and fields["job"] == job:
+            run.journal.write_bytes(b"".join(lines[: number + 1]))
+            return
+    raise AssertionError(entry, job)
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_what_was_accepted_is_published_by_the_next_master(three: Place, renamed: bool) -> None:
+    assert three.hvmpi(*THREE_JOBS, *shell('echo "$1 $2" > "$4"')).code == 0
+    run = three.run()
+    _cut_after(run, journal.Accepted, 1)
+    final = run.directory / "aod/304795.6.1.2.2.aod.txt"
+    if not renamed:
+        final.rename(final.with_name(f".{final.name}.attempt1.part"))
+    assert three.hvmpi("rerun", run.timestamp).code == 0
+    assert final.read_text() == "1 1\n"
+    assert run.status().jobs["attempts"].tolist() == [1, 1, 1]
+    assert final.stat().st_mode & 0o222 == 0
+    assert accepted_once(run)
+    assert three.hvmpi("verify").code == 0
+
+
+def test_a_batch_that_was_accepted_is_published_and_its_jobs_run(place: Place) -> None:
+    words = ("run", "-b", "4", "-n", "2", "--job-size=2", *shell('cat "$3" > "$4"'))
+    assert place.hvmpi(*words).code == 0
+    run = place.run()
+    _cut_after(run, journal.Accepted, 0)
+    for path in (run.directory / "aod").iterdir():
+        path.unlink()
+    final = run.directory / "evnt/304795.4.1.evnt.txt"
+    final.with_name(final.name + ".json").unlink()
+    final.rename(final.with_name(f".{final.name}.attempt1.part"))
+    assert place.hvmpi("rerun", run.timestamp).code == 0
+    assert place.hvmpi("verify").code == 0
+    assert final.with_name(final.name + ".json").exists()
+
+
+def test_a_stray_part_is_removed_and_not_taken(three: Place) -> None:
+    assert three.hvmpi(*THREE_JOBS, *until_mended(three, "exit 3")).code == 1
+    run = three.run()
+    stray = run.directory / "aod/.304795.6.1.2.2.aod.txt.attempt2.part"
+    stray.write_text("half")
+    answer = three.hvmpi("verify")
+    assert answer.code == 1
+    assert stray.name in answer.out
+    (three.root / "mended").touch()
+    assert three.hvmpi("rerun", run.timestamp).code == 0
+    assert not stray.exists()
+    assert (run.directory / "aod/304795.6.1.2.2.aod.txt").read_text() == ""
+    assert three.hvmpi("verify").code == 0
+
+
+def test_published_files_are_read_only_and_nothing_else_is_there(place: Place) -> None:
+    words = ("run", "-b", "4", "-n", "2", "--job-size=2", *shell('cat "$3" > "$4"; touch x'))
+    assert place.hvmpi(*words).code == 0
+    run = place.run()
+    assert run.files("evnt") == [
+        name
+        for batch in (1, 2)
+        for name in (f"304795.4.{batch}.evnt.txt", f"304795.4.{batch}.evnt.txt.json")
+    ]
+    assert run.files("aod") == [f"304795.4.{b}.2.{s}.aod.txt" for b in (1, 2) for s in (0, 2)]
+    for path in [*(run.directory / "evnt").iterdir(), *(run.directory / "aod").iterdir()]:
+        assert path.stat().st_mode & 0o222 == 0
+
+
+def test_event_files_that_are_not_kept_go_when_all_is_done(place: Place) -> None:
+    words = ("run", "-b", "4", "-n", "2", "--keep=aod", *shell('cat "$3" > "$4"'))
+    assert place.hvmpi(*words).code == 0
+    assert place.run().files("evnt") == []
+    assert place.hvmpi("verify").code == 0
+
+
+def test_products_and_logs_can_lie_elsewhere(place: Place) -> None:
+    words = ["run", "-b", "4", "-n", "1", "--keep-logs", *shell('pwd; cat "$3" > "$4"')]
+    words += ["--evnt-dir=a b/evnt", "--aod-dir=a b/aod", "--log-dir=a b/logs", "--tmp-dir=t"]
+    assert place.hvmpi(*words).code == 0
+    run = place.run()
+    status = run.status()
+    assert status.jobs["output"].tolist() == [
+        str(place.root / "a b/evnt/304795.4.1.evnt.txt"),
+        str(place.root / f"a b/aod/{run.timestamp}/304795.4.1.50.0.aod.txt"),
+    ]
+    assert all(Path(path).is_file() for path in status.jobs["output"])
+    log = Path(status.jobs["log"][1]) / "attempt1/noop.log"
+    assert log.is_relative_to(place.root / "a b/logs" / run.timestamp)
+    assert log.read_text().startswith(str(place.root / "t" / run.timestamp))
+    assert place.hvmpi("verify").code == 0
+
+
+# No barrier: a master with workers that are moved by hand
+
+
+class Table:
+    """A master and two workers of which the test decides when they answer."""
+
+    def __init__(self, run: Run) -> None:
+        boxes: list[deque[tuple[int, bytes]]] = [deque() for _ in range(3)]
+        self.ends = [LocalChannel(rank, boxes) for rank in range(3)]
+        self.said: list[str] = []
+        self.run = run
+        self.master = Master(run, self.ends[0], self.said.append)
+        self.master.begin()
+
+    def send(self, rank: int, message: Message) -> None:
+        self.ends[rank].send(0, message)
+        self.master.step()
+
+    def got(self, rank: int) -> list[Message]:
+        return [message for _, message in self.ends[rank].receive()]
+
+    def assigned(self, rank: int) -> Assign:
+        (message,) = self.got(rank)
+        assert isinstance(message, Assign)
+        return message
+
+    def done(self, assign: Assign) -> Report:
+        job, paths = assign.job, self.run.paths
+        outputs: tuple[Output, ...] = ()
+        if job.kind is Kind.GENERATION:
+            final = paths.resolve(job.event_file.path)
+            part = paths.part(final, job.attempt)
+            part.write_text("1\n")
+            outputs = (Output("evnt", paths.stored(part), paths.stored(final), 2, "0" * 64),)
+        return Report(job.number, job.attempt, Outcome.DONE, "", 1.0, 0, 0, job.events, outputs)
+
+
+def failed(assign: Assign, outcome: Outcome = Outcome.PAYLOAD_FAILED) -> Report:
+    return Report(assign.job.number, assign.job.attempt, outcome, "why", 1.0, 1, 0, -1)
+
+
+def set_up(place: Place, batches: int) -> Table:
+    """Begin a run of batches of four events, each a generation job and two others."""
+    words = ["--engine=noop", f"-n{batches}", "-b4", "--job-size=2"]
+    words.append(f"--run-dir={place.run_dir}")
+    settings = load("run", words)
+    engine = make_engine(settings)
+    return Table(begin_run(settings, engine, make_plan(settings, engine)))
+
+
+@pytest.fixture
+def table(place: Place) -> Table:
+    """Two batches: jobs 0 and 3 generate."""
+    return set_up(place, 2)
+
+
+def _greet(table: Table) -> None:
+    for rank in (1, 2):
+        (welcome,) = table.got(rank)
+        assert isinstance(welcome, Welcome)
+        table.send(rank, Hello(f"host{rank}", 1))
+
+
+def test_jobs_of_an_event_file_start_while_others_are_still_generated(table: Table) -> None:
+    _greet(table)
+    first, slow = table.assigned(1), table.assigned(2)
+    assert (first.job.number, slow.job.number) == (0, 3)
+    table.send(1, table.done(first))
+    for number in (1, 2):
+        assign = table.assigned(1)
+        assert assign.job.number == number
+        table.send(1, table.done(assign))
+    assert table.got(1) == []
+    table.send(2, table.done(slow))
+    assert [table.assigned(rank).job.number for rank in (1, 2)] == [4, 5]
+
+
+def test_a_job_never_starts_before_its_event_file_is_published(place: Place) -> None:
+    words = ("run", "-b", "6", "-n", "4", "--job-size=2", *shell('cat "$3" > "$4"'))
+    assert place.mpirun(3, *words).code == 0
+    run = place.run()
+    ledger = run.ledger()
+    published: set[int] = set()
+    last_generation_ended = first_job_started = -1
+    for place_in_journal, entry in enumerate(run.entries()):
+        if isinstance(entry, journal.Published) and ledger.jobs["kind"][entry.job] == 0:
+            published.add(int(ledger.jobs["event_file"][entry.job]))
+            last_generation_ended = place_in_journal
+        if isinstance(entry, journal.Started) and ledger.jobs["kind"][entry.job] == 2:
+            assert int(ledger.jobs["event_file"][entry.job]) in published
+            if first_job_started < 0:
+                first_job_started = place_in_journal
+    assert 0 < first_job_started < last_generation_ended
+
+
+def test_a_failed_job_goes_to_another_rank_when_one_is_free(place: Place) -> None:
+    table = set_up(place, 1)
+    _greet(table)
+    table.send(1, failed(table.assigned(1)))
+    assert table.got(1) == []
+    assert table.assigned(2).job.attempt == 2
+
+
+def test_a_report_that_comes_twice_counts_once(table: Table) -> None:
+    _greet(table)
+    assign = table.assigned(1)
+    report = table.done(assign)
+    table.send(1, report)
+    table.send(1, report)
+    table.send(1, replace(report, outcome=Outcome.PAYLOAD_FAILED, outputs=()))
+    assert table.run.ledger.state(0) is JobState.DONE
+    entries = journal.read_entries(table.run.paths.journal)
+    assert sum(isinstance(entry, journal.Accepted | journal.Failed) for entry in entries) == 1
+
+
+def test_a_report_of_an_earlier_attempt_is_not_believed(table: Table) -> None:
+    _greet(table)
+    first = table.assigned(1)
+    table.send(1, failed(first))
+    late = table.done(first)
+    table.send(2, failed(table.assigned(2)))
+    before = table.run.ledger.jobs.copy()
+    table.send(1, late)
+    assert np.array_equal(table.run.ledger.jobs, before)
+
+
+def test_a_failure_that_is_not_the_payloads_costs_no_attempt(table: Table) -> None:
+    _greet(table)
+    for _ in range(5):
+        table.send(1, failed(table.assigned(1), Outcome.INTERRUPTED))
+    assert table.run.ledger.state(0) is JobState.RUNNING
+    assert table.run.ledger.charged(0) == 0
+
+
+def test_jobs_of_an_event_file_that_could_not_be_made_fail_with_its_reason(table: Table) -> None:
+    _greet(table)
+    table.got(2)
+    for _ in range(2):
+        table.send(1, failed(table.assigned(1)))
+    ledger = table.run.ledger
+    states = [ledger.state(job) for job in range(3)]
+    assert states == [JobState.FAILED] * 3
+    assert "job 0: why" in ledger.event_files[0].reason
+    assert ledger.reasons[ledger.jobs["reason"][2]] == ledger.event_files[0].reason
+
+
+def test_a_worker_that_cannot_see_the_run_is_left_out_with_its_reason(table: Table) -> None:
+    for rank in (1, 2):
+        table.got(rank)
+    table.send(1, Hello("far", 1, "far cannot read the run directory"))
+    (stop,) = table.got(1)
+    assert isinstance(stop, Stop)
+    table.send(1, Goodbye())
+    table.send(2, Hello("near", 1))
+    assert table.assigned(2).job.number == 0
+    assert any("far cannot read the run directory" in line for line in table.said)
+
+
+def test_a_campaign_without_workers_ends_and_can_be_taken_up_again(table: Table) -> None:
+    for rank in (1, 2):
+        table.got(rank)
+        table.send(rank, Hello("far", 1, "blind"))
+        table.send(rank, Goodbye())
+    assert table.master.over
+    assert table.master.end() == 3
+
+
+def test_stop_ends_all_and_hands_out_nothing_more(table: Table) -> None:
+    _greet(table)
+    running = [table.assigned(rank) for rank in (1, 2)]
+    table.master.stop("enough")
+    for rank, assign in zip((1, 2), running, strict=True):
+        (stop,) = table.got(rank)
+        assert stop == Stop("enough")
+        table.send(rank, failed(assign, Outcome.INTERRUPTED))
+        assert table.got(rank) == []
+        table.send(rank, Goodbye())
+    assert table.master.over
+    assert table.master.end() == 3
+    assert table.run.ledger.counts[JobState.READY] == 2
+
+
+def test_the_ledger_of_the_master_is_what_the_journal_gives(table: Table) -> None:
+    _greet(table)
+    first, second = table.assigned(1), table.assigned(2)
+    table.send(2, failed(second))
+    table.send(1, table.done(first))
+    table.send(2, failed(table.assigned(2), Outcome.TIMED_OUT))
+    table.run.journal.sync()
+    replayed = RunOnDisk(table.run.paths.directory).ledger()
+    live = table.run.ledger
+    assert replayed.counts == live.counts
+    for name in ("jobs", "attempts", "steps"):
+        assert np.array_equal(getattr(replayed, name), getattr(live, name))
+    assert (replayed.hosts, replayed.reasons) == (live.hosts, live.reasons)
+    assert replayed.event_files == live.event_files
+
+
+def _running(run: RunOnDisk) -> set[int]:
+    """Give the jobs that run; nothing before the plan is written or before any other is done."""
+    if not run.journal.exists():
+        return set()
+    entries = run.entries()
+    started = [entry.job for entry in entries if isinstance(entry, journal.Started)]
+    over = {e.job for e in entries if isinstance(e, journal.Published | journal.Failed)}
+    return set(started) - over if len(set(started)) >= 2 else set()
+
+
+def _find(place: Place, word: str) -> psutil.Process:
+    """Find the one process of this place whose command line has a word."""
+    (found,) = (process for process in _find_all(place) if word in process.info["cmdline"])
+    return found
+
+
+def _find_ranks(place: Place) -> list[psutil.Process]:
+    return [
+        process
+        for process in _find_all(place)
+        if process.info["cmdline"][1:3] == ["-m", "hvmpi"]
+        and process.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def _find_all(place: Place) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "cwd"])
+        if process.info["cmdline"] and str(process.info["cwd"]).startswith(str(place.root))
+    ]
