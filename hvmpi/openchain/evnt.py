@@ -39,6 +39,7 @@ BUFFER = 1 << 16
 
 _RUN_NUMBER = re.compile(rb"^A (?:0 )?run_number (-?\d{1,18})\s*$", re.MULTILINE)
 _OURS = re.compile(rb"^A schema hvmpi\.evnt\s*$", re.MULTILINE)
+_SIZE = re.compile(rb"^A size (\d{1,18})\s*$", re.MULTILINE)
 _BATCH_SIZE = re.compile(rb"^A batch_size (\d{1,18})\s*$", re.MULTILINE)
 _BATCH = re.compile(rb"^A batch (\d{1,18})\s*$", re.MULTILINE)
 _SAMPLE = re.compile(rb"^A sample ([^\n]*)$", re.MULTILINE)
@@ -232,7 +233,7 @@ def _piece(
     """Open a file at some of its events and the `lead` before; too few of them are an error."""
     with open_event_file(path) as (stream, gzipped):
         walk = Walk(path, stream)
-        first = None if gzipped else _first_number(walk.header)
+        first = _first_number(walk, gzipped)
         start = skip - lead
         leaps = first is not None and start > 0 and walk.leap_to(first + start)
         yield walk, _chosen(walk, skip, events, lead, start if leaps else 0)
@@ -256,17 +257,25 @@ def _chosen(walk: Walk, skip: int, events: int, lead: int, count: int) -> Iterat
 def _last(path: Path) -> Iterator[EventText]:
     with open_event_file(path) as (stream, gzipped):
         walk = Walk(path, stream)
-        if not gzipped and _first_number(walk.header) is not None:
+        if _first_number(walk, gzipped) is not None:
             walk.leap_to_end()
         yield deque(walk.events(), maxlen=1).pop()
 
 
-def _first_number(header: bytes) -> int | None:
-    """Give the first event number of a file of ours, whose numbers ascend one by one."""
-    batch, size = _BATCH.search(header), _BATCH_SIZE.search(header)
-    if not (_OURS.search(header) and batch and size):
+def _first_number(walk: Walk, gzipped: bool) -> int | None:
+    """Give the first event number of a file as hvmpi wrote it: the numbers ascend one by one.
+
+    None for any other, also for one of ours that somebody took events out of: it has another size
+    than its header says.
+    """
+    batch, batch_size, size = (
+        pattern.search(walk.header) for pattern in (_BATCH, _BATCH_SIZE, _SIZE)
+    )
+    if gzipped or not (_OURS.search(walk.header) and batch and batch_size and size):
         return None
-    return (int(batch[1]) - 1) * int(size[1]) + 1
+    if int(size[1]) != walk.path.stat().st_size:
+        return None
+    return (int(batch[1]) - 1) * int(batch_size[1]) + 1
 
 
 class _Parser:

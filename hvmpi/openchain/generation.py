@@ -28,6 +28,8 @@ SCHEMA, SCHEMA_VERSION = "hvmpi.evnt", 1
 LARGEST_SEED = 900_000_000
 """Of Pythia's random numbers."""
 
+_SIZE_LINE = b"\nA size %015d\n"
+
 BUFFER = 1 << 20
 """Bytes that gather before they go to the disk."""
 
@@ -158,6 +160,7 @@ class EventWriter:
 
         self._hepmc = pyhepmc
         self._writer_type = WriterAscii
+        self._path = path
         self._run_number = process.run_number
         self._run = pyhepmc.GenRunInfo()
         for name, value in _run_attributes(process, seed, batch).items():
@@ -176,6 +179,15 @@ class EventWriter:
             self._writer.close()
             self._stream.flush()
         self._file.close()
+        self._note_size()
+
+    def _note_size(self) -> None:
+        # Readers may leap to an event where the file is as it was written, which its size tells.
+        with self._path.open("r+b") as file:
+            place = file.read(BUFFER).find(_SIZE_LINE % 0)
+            if place >= 0:
+                file.seek(place)
+                file.write(_SIZE_LINE % self._path.stat().st_size)
 
     def begin(self, weight_names: list[str]) -> None:
         """Write the header, which names the weights that each event will have."""
@@ -241,5 +253,6 @@ def _run_attributes(process: Process, seed: int, batch: int) -> dict[str, str | 
         "run_number": process.run_number,
         "batch": batch,
         "batch_size": process.batch_size,
+        "size": "0" * 15,
         "provenance": json.dumps(made, sort_keys=True),
     }
