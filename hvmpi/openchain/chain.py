@@ -126,7 +126,8 @@ class _Reconstruction:
     """Measurements to tracks and vertices; draws no random numbers."""
 
     def __init__(self) -> None:
-        self._output = tracking.TrackOutput()
+        self._barcodes: list[int] = []
+        self._output = tracking.TrackOutput(lambda: self._barcodes)
         self._sequence = EventSequence(
             Source(
                 **{
@@ -141,8 +142,10 @@ class _Reconstruction:
         containers = digitization.measurements_to_acts(
             event.tables["measurements"], event.tables["truth_links"]
         )
+        kept = event.tables["truth"]
+        self._barcodes = sorted(kept["barcode"][kept["hits"] >= simulation.MIN_HITS].tolist())
         self._sequence.run(event.event_number, containers)
-        return _reconstructed(event, event.tables["truth"], self._output)
+        return _reconstructed(event, kept, self._output)
 
 
 class _Fused:
@@ -152,7 +155,7 @@ class _Fused:
         self._with_hits, self._with_measurements = hits, measurements
         self._simulated = simulation.SimulationOutput(with_hits=hits)
         self._digitized = digitization.RdoOutput()
-        self._tracks = tracking.TrackOutput()
+        self._tracks = tracking.TrackOutput(self._simulated.barcodes)
         self._sequence = EventSequence(
             Source(**{simulation.PARTICLES: SimParticleContainer}),
             [

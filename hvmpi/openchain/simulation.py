@@ -186,6 +186,10 @@ class SimulationOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
                 )
         return SUCCESS
 
+    def barcodes(self) -> list[int]:
+        """Return what left at least `MIN_HITS` hits in the last event, packed, ascending."""
+        return sorted(self._counts)
+
     def truth(self, event: GeneratedEvent) -> Table:
         """Return the truth of the last event that went through.
 

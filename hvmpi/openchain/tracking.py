@@ -7,7 +7,7 @@ from the beam line; it finds the decay products of long-lived particles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,19 +20,19 @@ from acts.examples import (
     MeasurementParticlesMap,
     MeasurementSubset,
 )
+from numpy.typing import NDArray
 
 from hvmpi.openchain.detector import (
     FIELD_T,
     LOG_LEVEL,
     SUB_DETECTORS,
     Detector,
-    sub_detector_of_volume,
 )
 from hvmpi.openchain.digitization import MEASUREMENTS, PARTICLES_OF_MEASUREMENTS
 from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.schemas import PERIGEE
 from hvmpi.openchain.sequence import SUCCESS
-from hvmpi.openchain.simulation import pack_barcode
+from hvmpi.openchain.simulation import unpack_barcode
 
 __all__ = ["LARGE_RADIUS", "STANDARD", "Pass", "TrackOutput", "algorithms"]
 
@@ -220,6 +220,8 @@ def _pass_algorithms(detector: Detector, passing: Pass, measurements: str) -> li
         twoWay=True,
         seedDeduplication=True,
         stayOnSeed=True,
+        # The states of passive material would only be gone through and left.
+        recordMaterialStates=False,
     )
     ambiguities = acts.examples.GreedyAmbiguityResolutionAlgorithm(
         level=level,
@@ -261,10 +263,17 @@ def _seeding(passing: Pass) -> dict[str, Any]:
 
 
 class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
-    """Takes one event's tracks out of ACTS."""
+    """Takes one event's tracks out of ACTS.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    barcodes : callable
+        Returns the barcodes that the event's tracks may link to, when the tracks are there.
+    """
+
+    def __init__(self, barcodes: Callable[[], Iterable[int]]) -> None:
         acts.examples.IAlgorithm.__init__(self, "TrackOutput", LOG_LEVEL)
+        self._candidates = barcodes
         self._tracks = []
         for passing in (STANDARD, LARGE_RADIUS):
             handle = acts.examples.ReadDataHandle(self, ConstTrackContainer, passing.name)
@@ -272,57 +281,57 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
             self._tracks.append(handle)
         self._particles = acts.examples.ReadDataHandle(self, MeasurementParticlesMap, "map")
         self._particles.initialize(PARTICLES_OF_MEASUREMENTS)
-        kinds = sub_detector_of_volume()
         self._strip_volumes = frozenset(
-            volume
-            for volume in range(256)
-            if kinds[volume] >= 0 and SUB_DETECTORS[kinds[volume]].strip
+            volume for kind in SUB_DETECTORS if kind.strip for volume in kind.volumes
         )
         self._passes: list[Table] = []
         self._used: list[list[int]] = []
-        self._barcodes: list[list[int]] = []
         self._counts: list[tuple[int, ...]] = []
+        self._left_by: dict[int, list[int]] = {}
 
     def execute(self, context: Any) -> Any:
         """Copy what is wanted; nothing of ACTS's is kept."""
-        self._passes, self._used, self._barcodes, self._counts = [], [], [], []
-        particles = self._particles(context.eventStore)
+        self._passes, self._used, self._counts, self._left_by = [], [], [], {}
+        # One look-up a particle costs a fifth of one a measurement.
+        measurements = self._particles(context.eventStore).invert()
+        for packed in self._candidates():
+            for index in measurements.valuesFor(unpack_barcode(packed)):
+                self._left_by.setdefault(index, []).append(packed)
         for large_radius, handle in enumerate(self._tracks):
             tracks = handle(context.eventStore)
-            parameters, covariance = np.array(tracks.parameters), np.array(tracks.covariance)
-            self._passes.append(
-                {
-                    "parameters": parameters.reshape(-1, 6),
-                    "covariance": covariance.reshape(-1, 6, 6),
-                    "chi2": np.array(tracks.chi2),
-                    "ndf": np.array(tracks.ndf),
-                    "large_radius": np.full(len(tracks), large_radius),
-                }
-            )
-            for track in tracks:
-                self._take_states(track, particles)
+            table = {
+                "parameters": np.array(tracks.parameters).reshape(-1, 6),
+                "covariance": np.array(tracks.covariance).reshape(-1, 6, 6),
+                "chi2": np.array(tracks.chi2),
+                "ndf": np.array(tracks.ndf),
+                "large_radius": np.full(len(tracks), large_radius),
+            }
+            self._passes.append(table)
+            plain = (np.array(tracks.nHoles) == 0) & (np.array(tracks.nOutliers) == 0)
+            for track, only_measurements in zip(tracks, plain.tolist(), strict=True):
+                self._take_states(track, only_measurements=only_measurements)
         return SUCCESS
 
-    def _take_states(self, track: Any, particles: Any) -> None:
+    def _take_states(self, track: Any, *, only_measurements: bool) -> None:
         # measurements and holes in pixels, in strips; outliers
         counts = [0, 0, 0, 0, 0]
-        used: list[int] = []
-        barcodes: list[int] = []
+        used = []
         for state in track.trackStatesReversed:
-            flags = state.typeFlags
-            if flags.isOutlier:
-                counts[4] += 1
-            elif flags.isMeasurement:
-                link = IndexSourceLink.fromSourceLink(state.uncalibratedSourceLink)
-                counts[link.geometryId().volume in self._strip_volumes] += 1
-                index = link.index()
-                used.append(index)
-                barcodes.extend({pack_barcode(barcode) for barcode in particles.valuesFor(index)})
-            elif flags.isHole:
-                counts[2 + (state.referenceSurface.geometryId.volume in self._strip_volumes)] += 1
+            # Asking a state what it is takes longer than all the rest.
+            if not only_measurements:
+                flags = state.typeFlags
+                if flags.isOutlier:
+                    counts[4] += 1
+                    continue
+                if flags.isHole:
+                    volume = state.referenceSurface.geometryId.volume
+                    counts[2 + (volume in self._strip_volumes)] += 1
+                    continue
+            link = IndexSourceLink.fromSourceLink(state.uncalibratedSourceLink)
+            counts[link.geometryId().volume in self._strip_volumes] += 1
+            used.append(link.index())
         self._counts.append(tuple(counts))
         self._used.append(used)
-        self._barcodes.append(barcodes)
 
     def tracks(self, truth: Table) -> Table:
         """Return the tracks of the last event.
@@ -362,28 +371,27 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
             table[name] = counts[:, column]
         table["shared"] = self._shared()
         rows = {barcode: row for row, barcode in enumerate(truth["barcode"].tolist())}
-        links = [
-            _link(used, barcodes, rows)
-            for used, barcodes in zip(self._used, self._barcodes, strict=True)
-        ]
+        links = [self._link(used, rows) for used in self._used]
         table["truth"] = np.array([row for row, _ in links], dtype=np.int64)
         table["match"] = np.array([share for _, share in links], dtype=np.float64)
         return table
 
-    def _shared(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        uses: dict[int, int] = {}
-        for used in self._used:
-            for index in used:
-                uses[index] = uses.get(index, 0) + 1
-        return np.array(
-            [sum(uses[index] > 1 for index in used) for used in self._used], dtype=np.int64
-        )
+    def _shared(self) -> NDArray[np.int64]:
+        if not self._used:
+            return np.zeros(0, dtype=np.int64)
+        every = np.concatenate([np.array(used) for used in self._used])
+        twice = np.bincount(every)[every] > 1
+        starts = np.cumsum([0, *(len(used) for used in self._used[:-1])])
+        return np.add.reduceat(twice.astype(np.int64), starts)
 
-
-def _link(used: list[int], barcodes: list[int], rows: Mapping[int, int]) -> tuple[int, float]:
-    if not barcodes:
-        return -1, 0.0
-    # The smaller barcode where two left as many, so that the order of states does not matter.
-    barcode = max(set(barcodes), key=lambda packed: (barcodes.count(packed), -packed))
-    share = barcodes.count(barcode) / len(used)
-    return (rows.get(barcode, -1) if share > MIN_MATCH else -1), share
+    def _link(self, used: list[int], rows: Mapping[int, int]) -> tuple[int, float]:
+        counts: dict[int, int] = {}
+        for index in used:
+            for barcode in self._left_by.get(index, ()):
+                counts[barcode] = counts.get(barcode, 0) + 1
+        if not counts:
+            return -1, 0.0
+        # The smaller barcode where two left as many.
+        barcode = max(counts, key=lambda packed: (counts[packed], -packed))
+        share = counts[barcode] / len(used)
+        return (rows[barcode] if share > MIN_MATCH else -1), share

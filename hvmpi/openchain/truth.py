@@ -251,18 +251,32 @@ def _history(
             places[vertex.id] = point
         return point
 
-    nowhere = (math.nan,) * 4
     kept = keep.tolist()
+    ancestors: dict[int, int] = {}
+
+    def ancestor(particle: Any) -> int:
+        passed = []
+        found = -1
+        while (mother := _mother(particle)) is not None:
+            if mother.id in ancestors:
+                found = ancestors[mother.id]
+                break
+            if kept[mother.id - 1]:
+                found = mother.id - 1
+                break
+            passed.append(mother.id)
+            particle = mother
+        ancestors.update(dict.fromkeys(passed, found))
+        return found
+
+    nowhere = (math.nan,) * 4
     made, decayed, parent = [], [], []
     for row in rows:
         particle = records[row]
         production, end = particle.production_vertex, particle.end_vertex
         made.append(place(production) if production is not None else (0.0,) * 4)
         decayed.append(place(end) if end is not None else nowhere)
-        mother = _mother(particle)
-        while mother is not None and not kept[mother.id - 1]:
-            mother = _mother(mother)
-        parent.append(mother.id - 1 if mother is not None else -1)
+        parent.append(ancestor(particle))
     return (
         np.array(made, dtype=np.float64).reshape(-1, 4),
         np.array(decayed, dtype=np.float64).reshape(-1, 4),
