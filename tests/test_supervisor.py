@@ -25,7 +25,7 @@ CHECKOUT = Path(__file__).parent.parent
 TIMESTAMP = "20260101000000"
 
 # Stands where the site's mpirun would: keeps what it was given, then does what the test says.
-MPIRUN = f"""#!{sys.executable}
+MPIRUN = """
 import json, os, signal, sys, time
 from pathlib import Path
 if sys.argv[1:] == ["--version"]:
@@ -34,13 +34,13 @@ if sys.argv[1:] == ["--version"]:
 record = Path(os.environ["RECORD"])
 words = sys.argv[1:]
 hostfile = Path(words[words.index("-hostfile") + 1])
-seen = {{
+seen = {
     "words": words,
     "hostfile": hostfile.read_text(),
     "stdin": os.read(0, 10).decode(),
     "session": os.getsid(0),
     "environment": dict(os.environ),
-}}
+}
 record.with_suffix(".part").write_text(json.dumps(seen))
 record.with_suffix(".part").rename(record)
 exec(os.environ["MPIRUN_DOES"])
@@ -104,7 +104,10 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     root = tmp_path / "a path"
     (root / "site/bin").mkdir(parents=True)
     mpirun = root / "site/bin/mpirun"
-    mpirun.write_text(MPIRUN)
+    script = root / "site/mpirun.py"
+    script.write_text(MPIRUN)
+    # Not as the script's own interpreter: its path may hold a space.
+    mpirun.write_text(f'#!/bin/bash\nexec "{sys.executable}" "{script}" "$@"\n')
     mpirun.chmod(0o755)
     # No name of HVMPI or MPI from outside, so that a test sees its own only.
     environment = {
@@ -270,9 +273,10 @@ def lives(pid: int) -> bool:
         return False
 
 
-def wait_for(path: Path) -> None:
+def wait_for(path: Path, process: subprocess.Popen[str] | None = None) -> None:
     deadline = time.monotonic() + 60
     while not path.exists():
+        assert process is None or process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, f"{path} did not come"
         time.sleep(0.02)
 
@@ -291,7 +295,7 @@ Path("ready").touch()
 while True: time.sleep(60)
 """
     process = stage.popen(*NOOP, does=does)
-    wait_for(stage.root / "ready")
+    wait_for(stage.root / "ready", process)
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == 3
@@ -310,11 +314,11 @@ Path("pid.part").rename("pid")
 while True: time.sleep(60)
 """
     process = stage.popen(*NOOP, does=does)
-    wait_for(stage.root / "pid")
+    wait_for(stage.root / "pid", process)
     process.send_signal(signal.SIGINT)
-    wait_for(stage.root / "SIGUSR1")
+    wait_for(stage.root / "SIGUSR1", process)
     process.send_signal(signal.SIGINT)
-    wait_for(stage.root / "SIGTERM")
+    wait_for(stage.root / "SIGTERM", process)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 3
@@ -332,7 +336,7 @@ Path("ready").touch()
 while True: time.sleep(60)
 """
     process = stage.popen(*NOOP, does=does)
-    wait_for(stage.root / "ready")
+    wait_for(stage.root / "ready", process)
     process.kill()
     process.communicate(timeout=60)
     wait_for(stage.root / "ended")
