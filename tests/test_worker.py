@@ -1,0 +1,196 @@
+"""A worker, driven by messages as a master sends them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from hvmpi.campaign.jobs import Job, Kind, Outcome
+from hvmpi.campaign.plan import make_plan
+from hvmpi.campaign.run import Run, begin_run
+from hvmpi.channel import LocalChannel, local_pair
+from hvmpi.engine import make_engine
+from hvmpi.messages import Assign, Goodbye, Hello, Message, Report, Stop, Welcome
+from hvmpi.settings import load
+from hvmpi.worker import Worker
+from tests.conftest import LIMIT_S, Place, shell
+
+
+class Bench:
+    """A run, the master's end of a channel, and a worker at the other."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.end, theirs = local_pair()
+        assert isinstance(self.end, LocalChannel)
+        self.worker = Worker(theirs)
+        self.answers: deque[Message] = deque()
+
+    def welcome(self, **changes: str) -> Hello:
+        words = {"directory": str(self.run.paths.directory), "token": self.run.token} | changes
+        self.end.send(1, Welcome(words["directory"], words["token"], self.run.scheduling))
+        answer = self.answer()
+        assert isinstance(answer, Hello)
+        return answer
+
+    def job(self, number: int = 0, attempt: int = 1) -> Job:
+        job = self.run.ledger.job(number)
+        return Job(**{f: getattr(job, f) for f in job.__slots__} | {"attempt": attempt})
+
+    def answer(self) -> Message:
+        """Let the worker work until it says something."""
+        deadline = time.monotonic() + LIMIT_S
+        while not self.answers:
+            assert time.monotonic() < deadline, "the worker says nothing"
+            self.worker.step()
+            self.answers.extend(message for _, message in self.end.receive())
+            time.sleep(0.005)
+        return self.answers.popleft()
+
+    def report(self, job: Job) -> Report:
+        self.end.send(1, Assign(job))
+        answer = self.answer()
+        assert isinstance(answer, Report)
+        assert (answer.job, answer.attempt) == (job.number, job.attempt)
+        return answer
+
+
+def bench_of(place: Place, script: str, *words: str) -> Bench:
+    place.event_file("304795.4.1", range(1, 5))
+    given = ["--evnt-dir=evnt", "--job-size=2", f"--run-dir={place.run_dir}", *words]
+    settings = load("reconstruct", [*given, *shell(script)])
+    engine = make_engine(settings)
+    return Bench(begin_run(settings, engine, make_plan(settings, engine)))
+
+
+def test_it_says_that_it_is_ready(place: Place) -> None:
+    assert bench_of(place, "true").welcome().reason == ""
+
+
+@pytest.mark.parametrize("changes", [{"token": "another"}, {"directory": "/no/such/run"}])
+def test_it_says_that_it_cannot_see_the_run(place: Place, changes: dict[str, str]) -> None:
+    bench = bench_of(place, "true")
+    hello = bench.welcome(**changes)
+    assert hello.reason
+    assert hello.host in hello.reason
+    bench.end.send(1, Stop("left out"))
+    assert bench.answer() == Goodbye()
+
+
+def test_it_brings_the_output_beside_its_place(place: Place) -> None:
+    bench = bench_of(place, 'echo 12 > "$4"')
+    bench.welcome()
+    report = bench.report(bench.job(1, attempt=3))
+    assert (report.outcome, report.reason, report.events_out) == (Outcome.DONE, "", 2)
+    (output,) = report.outputs
+    assert output.path == "aod/304795.4.1.2.2.aod.txt"
+    assert output.part == "aod/.304795.4.1.2.2.aod.txt.attempt3.part"
+    part = bench.run.paths.directory / output.part
+    assert part.read_text() == "12\n"
+    assert output.size == 3
+    assert output.sha256 == hashlib.sha256(b"12\n").hexdigest()
+    assert [step.step for step in report.steps] == ["noop"]
+    assert not (bench.run.paths.directory / output.path).exists()
+    assert not bench.run.paths.attempt(1, 3).tmp.exists()
+
+
+def test_it_brings_the_output_across_file_systems(place: Place, tmp_path: Path) -> None:
+    shared = Path("/dev/shm")  # noqa: S108 - another file system than the run's, on Linux
+    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    elsewhere = shared / f"hvmpi-{place.root.name}-{time.monotonic_ns()}"
+    bench = bench_of(place, 'echo 12 > "$4"', f"--tmp-dir={elsewhere}")
+    try:
+        bench.welcome()
+        (output,) = bench.report(bench.job()).outputs
+        assert (bench.run.paths.directory / output.part).read_text() == "12\n"
+        assert list(elsewhere.rglob("job*")) == []
+    finally:
+        for path in sorted(elsewhere.rglob("*"), reverse=True):
+            path.rmdir()
+        elsewhere.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "why"),
+    [
+        ("exit 3", Outcome.PAYLOAD_FAILED, "code 3"),
+        ("kill -SEGV $$", Outcome.PAYLOAD_FAILED, "SIGSEGV"),
+        ("true", Outcome.OUTPUT_INVALID, "304795.4.1.2.0.aod.txt"),
+        ("exec sleep 600", Outcome.TIMED_OUT, "job-timeout"),
+    ],
+)
+def test_it_reports_failures_and_goes_on(
+    place: Place, script: str, outcome: Outcome, why: str
+) -> None:
+    bench = bench_of(place, f'[ "$1" = 1 ] && touch "$4" || {script}', "--job-timeout=1")
+    bench.welcome()
+    report = bench.report(bench.job())
+    assert report.outcome is outcome
+    assert why in report.reason
+    assert report.outputs == ()
+    assert bench.report(bench.job(1)).outcome is Outcome.DONE
+
+
+def test_it_reports_an_output_that_cannot_be_brought(place: Place) -> None:
+    bench = bench_of(place, 'touch "$4"')
+    bench.welcome()
+    (bench.run.paths.directory / "aod").rmdir()
+    report = bench.report(bench.job())
+    assert report.outcome is Outcome.SETUP_FAILED
+    assert "aod" in report.reason
+
+
+def test_it_reports_a_working_directory_that_cannot_be_made(place: Place) -> None:
+    bench = bench_of(place, 'touch "$4"')
+    bench.welcome()
+    (bench.run.paths.directory / "tmp").write_text("in the way")
+    report = bench.report(bench.job())
+    assert report.outcome is Outcome.SETUP_FAILED
+    assert "tmp" in report.reason
+
+
+def test_stop_ends_the_payload_and_the_worker(place: Place) -> None:
+    bench = bench_of(place, "exec sleep 600")
+    bench.welcome()
+    bench.end.send(1, Assign(bench.job()))
+    for _ in range(5):
+        bench.worker.step()
+    bench.end.send(1, Stop("enough"))
+    report = bench.answer()
+    assert isinstance(report, Report)
+    assert (report.outcome, report.reason) == (Outcome.INTERRUPTED, "enough")
+    assert bench.answer() == Goodbye()
+    assert bench.worker.left
+
+
+def test_stop_before_the_payload_began_reports_the_job_too(place: Place) -> None:
+    bench = bench_of(place, 'touch "$4"')
+    bench.welcome()
+    bench.end.send(1, Stop("enough"))
+    bench.end.send(1, Assign(bench.job()))
+    report = bench.answer()
+    assert isinstance(report, Report)
+    assert report.outcome is Outcome.INTERRUPTED
+
+
+def test_stop_at_rest(place: Place) -> None:
+    bench = bench_of(place, "true")
+    bench.welcome()
+    bench.end.send(1, Stop("over"))
+    assert bench.answer() == Goodbye()
+
+
+def test_a_generation_job_is_published_where_event_files_lie(place: Place) -> None:
+    settings = load("generate", ["--engine=noop", "-n1", "-b3", f"--run-dir={place.run_dir}"])
+    engine = make_engine(settings)
+    bench = Bench(begin_run(settings, engine, make_plan(settings, engine)))
+    bench.welcome()
+    job = bench.job()
+    assert job.kind is Kind.GENERATION
+    (output,) = bench.report(job).outputs
+    assert (output.product, output.path) == ("evnt", "evnt/304795.3.1.evnt.txt")
