@@ -210,8 +210,8 @@ def test_a_product_is_accepted_on_disk_before_it_is_renamed(
 
     def noting_fsync(handle: int) -> None:
         fsync(handle)
-        path = os.readlink(f"/proc/self/fd/{handle}")
-        synced[Path(path).name] = b"" if Path(path).is_dir() else Path(path).read_bytes()
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        synced[path.name] = b"" if path.is_dir() else path.read_bytes()
 
     def checking_replace(part: Path, final: Path) -> None:
         if "attempt" in Path(part).name:
