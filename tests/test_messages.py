@@ -1,0 +1,65 @@
+"""What master and worker say to each other survives the way."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hvmpi.campaign.jobs import EventFile, Job, Kind, Outcome, Output, StepResult
+from hvmpi.messages import Assign, Goodbye, Hello, Message, Report, Stop, Welcome, decode, encode
+
+TEXT = st.text()
+# Names of files may hold bytes that are no UTF-8.
+PATH = st.text(st.characters(exclude_characters="\0") | st.characters(categories=["Cs"]))
+NUMBER = st.integers(-(2**63), 2**63 - 1)
+SECONDS = st.floats(allow_nan=False)
+
+FILE = st.builds(EventFile, path=PATH, sample=TEXT, run_number=NUMBER, batch=NUMBER, events=NUMBER,
+                 first_event=NUMBER, stem=PATH, size=NUMBER, sha256=TEXT, number_from=NUMBER,
+                 reason=TEXT)  # fmt: skip
+JOB = st.builds(Job, number=NUMBER, kind=st.sampled_from(Kind), attempt=NUMBER, event_file=FILE,
+                skip_events=NUMBER, first_event=NUMBER, events=NUMBER,
+                job_size=NUMBER)  # fmt: skip
+OUTPUTS = st.lists(st.builds(Output, TEXT, PATH, PATH, NUMBER, TEXT), max_size=3).map(tuple)
+STEPS = st.lists(st.builds(StepResult, TEXT, SECONDS, SECONDS, SECONDS, NUMBER), max_size=3).map(
+    tuple
+)
+VALUES = st.none() | st.booleans() | NUMBER | SECONDS | TEXT | st.lists(TEXT)
+
+MESSAGES = st.one_of(
+    st.builds(Welcome, PATH, TEXT, st.dictionaries(TEXT, VALUES)),
+    st.builds(Hello, TEXT, NUMBER, TEXT),
+    st.builds(Assign, JOB),
+    st.builds(Report, NUMBER, NUMBER, st.sampled_from(Outcome), TEXT, SECONDS, NUMBER, NUMBER,
+              NUMBER, OUTPUTS, STEPS),
+    st.builds(Stop, TEXT),
+    st.builds(Goodbye),
+)  # fmt: skip
+
+
+@given(MESSAGES)
+def test_decode_undoes_encode(message: Message) -> None:
+    data = encode(message)
+    for received in (data, bytearray(data)):
+        again = decode(received)
+        assert again == message
+        assert type(again) is type(message)
+
+
+@given(MESSAGES)
+def test_nothing_on_the_way_can_run_code(message: Message) -> None:
+    name, fields = json.loads(encode(message))
+    assert name == type(message).__name__
+    assert isinstance(fields, dict)
+
+
+def test_kinds_come_back_as_kinds() -> None:
+    file = EventFile("evnt/1.evnt", "s", 1, 1, 5, 1, "1")
+    assign = decode(encode(Assign(Job(3, Kind.RECONSTRUCTION, 2, file, 0, 1, 5, 5))))
+    assert isinstance(assign, Assign)
+    assert assign.job.kind is Kind.RECONSTRUCTION
+    report = decode(encode(Report(3, 2, Outcome.TIMED_OUT, "slow", 1.5, -15, 15, -1)))
+    assert isinstance(report, Report)
+    assert report.outcome is Outcome.TIMED_OUT

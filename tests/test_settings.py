@@ -1,0 +1,229 @@
+"""Settings: where each value comes from, and that what is written is read again."""
+
+from __future__ import annotations
+
+import dataclasses
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hvmpi.errors import ConfigError, UsageError
+from hvmpi.options import OPTIONS, Option
+from hvmpi.sample import SampleOptions
+from hvmpi.settings import Settings, load, load_run, to_toml
+from tests.conftest import Place
+
+CONFIG = 'engine = "noop"\njob-size = 11\nseed = 12\nbatch-size = 13\nkeep = ["evnt"]\n'
+
+
+@pytest.fixture
+def config(place: Place) -> str:
+    path = place.root / "my.toml"
+    path.write_text(CONFIG)
+    return f"--config={path}"
+
+
+def test_defaults(place: Place) -> None:
+    asked = load("run", [])
+    assert (asked.engine, asked.seed, asked.job_size, asked.max_attempts) == ("openchain", 1, 50, 2)
+    assert asked.keep == ("evnt", "aod", "train")
+    assert asked.run_dir == str(place.root / "runs")
+    (sample,) = asked.samples
+    assert (sample.batch_size, sample.num_batches, sample.run_number) == (5000, 20, None)
+    assert set(asked.sources.values()) == {"default"}
+
+
+def test_command_line_before_environment_before_config_before_default(
+    config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load("run", [config]).job_size == 11
+    monkeypatch.setenv("HVMPI_JOB_SIZE", "21")
+    monkeypatch.setenv("HVMPI_SEED", "22")
+    asked = load("run", [config, "--job-size", "31"])
+    assert (asked.job_size, asked.seed, asked.samples[0].batch_size) == (31, 22, 13)
+    assert {name: asked.sources[name] for name in ("job-size", "seed", "batch-size", "nice")} == {
+        "job-size": "command line",
+        "seed": "environment",
+        "batch-size": "config",
+        "nice": "default",
+    }
+
+
+def test_an_empty_variable_is_none(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert place.root
+    monkeypatch.setenv("HVMPI_JOB_SIZE", "")
+    assert load("run", []).job_size == 50
+
+
+@pytest.mark.parametrize("words", [["-b", "7"], ["-b7"], ["--batch-size=7"]])
+def test_b_is_the_batch_size_in_run(config: str, words: list[str]) -> None:
+    for verb in ("run", "generate"):
+        asked = load(verb, [config, *words])
+        assert (asked.samples[0].batch_size, asked.job_size) == (7, 11)
+        assert asked.sources["batch-size"] == "command line"
+
+
+def test_b_is_the_job_size_in_reconstruct(config: str) -> None:
+    asked = load("reconstruct", [config, "-b", "7"])
+    assert (asked.samples[0].batch_size, asked.job_size) == (13, 7)
+
+
+def test_a_list_of_the_command_line_replaces_the_configs(config: str) -> None:
+    assert load("run", [config, "--keep=aod", "--keep", "hits,rdo"]).keep == ("aod", "hits", "rdo")
+
+
+def test_truths(place: Place) -> None:
+    (place.root / "my.toml").write_text("fused = false\nkeep-logs = true\n")
+    asked = load("run", ["-c", "my.toml"])
+    assert (asked.fused, asked.keep_logs) == (False, True)
+    asked = load("run", ["-c", "my.toml", "--fused", "--no-keep-logs"])
+    assert (asked.fused, asked.keep_logs) == (True, False)
+
+
+@pytest.mark.parametrize(("given_as", "is_fused"), [("true", True), ("false", False)])
+def test_truths_of_the_environment(
+    place: Place, monkeypatch: pytest.MonkeyPatch, given_as: str, is_fused: bool
+) -> None:
+    assert place.root
+    monkeypatch.setenv("HVMPI_FUSED", given_as)
+    assert load("run", []).fused is is_fused
+
+
+def test_samples_of_a_config(place: Place) -> None:
+    (place.root / "my.toml").write_text(
+        'engine = "noop"\n'
+        '[[sample]]\nprocess = "gghss"\nrun-number = 304794\nnum-batches = 3\n'
+        'pythia = ["Tune:pp = 21"]\n'
+        '[[sample]]\nname = "slice"\nprocess = "qcd"\npt-hat-min = 20\npt-hat-max = 40.5\n'
+        '[[sample]]\nprocess = "gghss"\n'
+    )
+    first, second, third = load("run", ["-c", "my.toml"]).samples
+    assert (first.name, first.run_number, first.num_batches) == ("gghss", 304794, 3)
+    assert (first.batch_size, first.pythia) == (5000, ("Tune:pp = 21",))
+    assert (second.name, second.pt_hat_min, second.pt_hat_max) == ("slice", 20.0, 40.5)
+    assert third.name == "gghss2"
+
+
+def test_the_shorthand_for_one_sample_is_the_same(place: Place) -> None:
+    body = 'process = "gghss"\nrun-number = 304794\nbatch-size = 25\n'
+    (place.root / "short.toml").write_text('engine = "noop"\n' + body)
+    (place.root / "long.toml").write_text('engine = "noop"\n[[sample]]\n' + body)
+    assert load("run", ["-c", "short.toml"]) == load("run", ["-c", "long.toml"])
+    changed = load("run", ["-c", "long.toml", "--batch-size=7"])
+    assert changed.samples[0].batch_size == 7
+
+
+def test_paths_are_absolute(place: Place) -> None:
+    asked = load("run", ["--evnt-dir=x y", "--aod-dir=../a", "--lhe=in.lhe"])
+    assert asked.evnt_dir == str(place.root / "x y")
+    assert Path(str(asked.aod_dir)).is_absolute()
+    assert asked.samples[0].lhe == (str(place.root / "in.lhe"),)
+
+
+@pytest.mark.parametrize("verb", ["run", "generate", "reconstruct", "plan", "rerun"])
+def test_help_groups_options_and_shows_an_example(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        load(verb, ["--help"])
+    assert left.value.code == 0
+    text = capsys.readouterr().out
+    for group in ("what is made", "where things are", "how jobs are run"):
+        assert f"{group}:" in text
+    # `run` is also meant where no verb is given.
+    wanted = "-m hvmpi" if verb == "run" else f"-m hvmpi {verb}"
+    assert wanted in text.partition("example:")[2]
+    for option in OPTIONS:
+        assert f"--{option.name}" in text
+
+
+# What is written is read again
+
+TEXTS = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), min_size=1
+)
+PATHS = st.text(string.ascii_letters + " '\"äß粒;$*[]", min_size=1).map(lambda name: f"/x/{name}")
+
+
+def values_of(option: Option) -> st.SearchStrategy[Any]:
+    if option.choices:
+        choice = st.sampled_from(option.choices)
+        return st.lists(choice, min_size=1).map(tuple) if option.kind == "list" else choice
+    low = option.minimum if option.minimum is not None else option.above
+    floats = st.floats(
+        low,
+        option.maximum,
+        exclude_min=option.above is not None,
+        allow_nan=False,
+        allow_infinity=False,
+    )
+    return {
+        "int": st.integers(
+            int(low or 0), int(option.maximum) if option.maximum is not None else None
+        ),
+        "float": floats,
+        "str": TEXTS,
+        "path": PATHS,
+        "bool": st.booleans(),
+        "list": st.lists(TEXTS, max_size=3).map(tuple),
+    }[option.kind]
+
+
+def fields_of(*, sample: bool) -> dict[str, st.SearchStrategy[Any]]:
+    fields = {}
+    for option in OPTIONS:
+        if option.sample is sample:
+            values = values_of(option)
+            optional = option.default is None and option.name != "name"
+            fields[option.field] = st.none() | values if optional else values
+    return fields
+
+
+SAMPLE = st.builds(
+    SampleOptions, **(fields_of(sample=True) | {"lhe": st.lists(PATHS, max_size=2).map(tuple)})
+)
+SETTINGS = st.builds(
+    Settings,
+    verb=st.sampled_from(["run", "generate", "reconstruct"]),
+    samples=st.lists(SAMPLE, min_size=1, max_size=3, unique_by=lambda s: s.name).map(tuple),
+    **fields_of(sample=False),
+)
+
+
+@given(SETTINGS)
+@settings(deadline=None)
+def test_written_settings_are_read_again(
+    tmp_path_factory: pytest.TempPathFactory, asked: Settings
+) -> None:
+    directory = tmp_path_factory.mktemp("run")
+    (directory / "settings.toml").write_text(to_toml(asked), encoding="utf-8")
+    assert load_run(directory) == asked
+
+
+def test_the_settings_of_a_run_are_a_config(place: Place, config: str) -> None:
+    words = [config, "--job-size=4", "-n2", "--fused", "--noop-command=a b", "--noop-command=c"]
+    asked = load("run", words)
+    (place.root / "settings.toml").write_text(to_toml(asked))
+    assert load("run", ["-c", "settings.toml"]) == asked
+    assert load_run(place.root) == asked
+
+
+def test_a_run_without_settings(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"settings\.toml"):
+        load_run(tmp_path)
+
+
+def test_settings_cannot_be_changed(place: Place) -> None:
+    assert place.root
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load("run", []).seed = 3  # type: ignore[misc]
+
+
+def test_an_option_is_never_abbreviated(place: Place) -> None:
+    assert place.root
+    with pytest.raises(UsageError, match="--job-siz"):
+        load("run", ["--job-siz=3"])
