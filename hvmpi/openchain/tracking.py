@@ -313,25 +313,21 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         return SUCCESS
 
     def _take_states(self, track: Any, *, only_measurements: bool) -> None:
-        # measurements and holes in pixels, in strips; outliers
-        counts = [0, 0, 0, 0, 0]
-        used = []
-        for state in track.trackStatesReversed:
-            # Asking a state what it is takes longer than all the rest.
-            if not only_measurements:
-                flags = state.typeFlags
-                if flags.isOutlier:
-                    counts[4] += 1
-                    continue
-                if flags.isHole:
-                    volume = state.referenceSurface.geometryId.volume
-                    counts[2 + (volume in self._strip_volumes)] += 1
-                    continue
-            link = IndexSourceLink.fromSourceLink(state.uncalibratedSourceLink)
-            counts[link.geometryId().volume in self._strip_volumes] += 1
-            used.append(link.index())
-        self._counts.append(tuple(counts))
-        self._used.append(used)
+        states = track.trackStatesReversed
+        holes = [0, 0]
+        outliers = 0
+        # Asking a state what it is takes as long as all the rest.
+        if not only_measurements:
+            states = list(states)
+            for state in states:
+                if state.typeFlags.isHole:
+                    holes[state.referenceSurface.geometryId.volume in self._strip_volumes] += 1
+            outliers = sum(state.typeFlags.isOutlier for state in states)
+            states = [state for state in states if state.typeFlags.isMeasurement]
+        links = [IndexSourceLink.fromSourceLink(state.uncalibratedSourceLink) for state in states]
+        strips = sum(link.geometryId().volume in self._strip_volumes for link in links)
+        self._counts.append((len(links) - strips, strips, *holes, outliers))
+        self._used.append([link.index() for link in links])
 
     def tracks(self, truth: Table) -> Table:
         """Return the tracks of the last event.

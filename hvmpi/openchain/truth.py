@@ -33,8 +33,10 @@ C_MM_PER_NS = 299.792458
 LONG_LIVED = frozenset({35, 36, 4900111, 4900211})
 """PDG numbers of what may decay in the detector: the s (35; 36 in other models), dark pions."""
 
-# What is simulated: softer and more forward particles leave no track to be found.
+# What is simulated: softer and more forward particles leave no track to be found. A photon's
+# electrons share its momentum.
 MIN_PT_GEV = 0.1
+MIN_PHOTON_PT_GEV = 0.5
 MAX_ABS_ETA = 4.0
 
 _STABLE = 1
@@ -45,6 +47,7 @@ def settings() -> dict[str, float]:
     """Return the cuts on what is simulated, for the settings hash of a product."""
     return {
         "min_pt_gev": MIN_PT_GEV,
+        "min_photon_pt_gev": MIN_PHOTON_PT_GEV,
         "max_abs_eta": MAX_ABS_ETA,
         "world_r_mm": WORLD_R_MM,
         "world_z_mm": WORLD_Z_MM,
@@ -136,8 +139,9 @@ def _is_simulated(particles: Any, charges: NDArray[np.float64]) -> NDArray[np.bo
     pt = np.hypot(particles.px, particles.py)
     # |eta| < limit, without a division by a vanishing pT
     central = np.abs(particles.pz) < pt * math.sinh(MAX_ABS_ETA)
-    visible = (charges != 0.0) | (particles.pid == _PHOTON)
-    return np.asarray((particles.status == _STABLE) & visible & central & (pt > MIN_PT_GEV))
+    photon = (particles.pid == _PHOTON) & (pt > MIN_PHOTON_PT_GEV)
+    visible = ((charges != 0.0) & (pt > MIN_PT_GEV)) | photon
+    return np.asarray((particles.status == _STABLE) & visible & central)
 
 
 def _masses(particles: Any) -> NDArray[np.float64]:
