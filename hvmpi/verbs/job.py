@@ -48,7 +48,8 @@ def main(argv: Sequence[str]) -> int:
         msg = f"output-dir {str(given.output_dir)!r} is no directory"
         raise UsageError(msg)
     try:
-        tmp = Path(tempfile.mkdtemp(prefix="hvmpi-job-", dir=given.tmp_dir))
+        # The payload runs in there: a relative path would mean another place to it.
+        tmp = Path(tempfile.mkdtemp(prefix="hvmpi-job-", dir=given.tmp_dir)).absolute()
     except OSError as error:
         msg = f"tmp-dir {str(given.tmp_dir)!r} cannot be written ({error.strerror})"
         raise UsageError(msg) from error

@@ -1,0 +1,92 @@
+"""The lock that keeps two masters from one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hvmpi.campaign.lock import Lock, holder, refuse_in_progress
+from hvmpi.errors import UsageError
+from tests.conftest import wait_for
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    directory = tmp_path / "20260101000000"
+    directory.mkdir()
+    return directory / "lock.json"
+
+
+def write(path: Path, *, host: str = "", pid: int, began: float, age_s: float = 0.0) -> None:
+    values = {"host": host or socket.gethostname(), "pid": pid, "began": began}
+    path.write_text(json.dumps(values))
+    os.utime(path, (time.time() - age_s,) * 2)
+
+
+def test_one_at_a_time(path: Path) -> None:
+    lock = Lock(path)
+    assert lock.broken is None
+    with pytest.raises(UsageError, match=f"run 20260101000000 is in progress: .*{os.getpid()}"):
+        Lock(path)
+    lock.release()
+    assert not path.exists()
+    Lock(path).release()
+
+
+def test_a_lock_of_a_process_that_is_no_more_is_broken(path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    write(path, pid=process.pid, began=time.time())
+    lock = Lock(path)
+    assert lock.broken is not None
+    assert lock.broken.pid == process.pid
+    found = holder(path)
+    assert found is not None
+    assert found.pid == os.getpid()
+
+
+def test_a_process_number_that_was_given_again_is_another_process(path: Path) -> None:
+    write(path, pid=os.getpid(), began=psutil.Process().create_time() - 1000)
+    assert Lock(path).broken is not None
+
+
+def test_a_zombie_holds_nothing(path: Path) -> None:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        began = psutil.Process(process.pid).create_time()
+        write(path, pid=process.pid, began=began)
+        with pytest.raises(UsageError):
+            refuse_in_progress(path)
+        process.kill()
+        wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+        refuse_in_progress(path)
+
+
+def test_on_another_host_a_sign_of_life_counts(path: Path) -> None:
+    write(path, host="far", pid=1, began=0.0, age_s=60)
+    with pytest.raises(UsageError, match="on far is its master"):
+        Lock(path)
+    write(path, host="far", pid=1, began=0.0, age_s=600)
+    assert Lock(path).broken is not None
+
+
+def test_refresh_is_a_sign_of_life(path: Path) -> None:
+    lock = Lock(path)
+    os.utime(path, (0, 0))
+    lock.refresh()
+    found = holder(path)
+    assert found is not None
+    assert found.age_s < 60
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"host": "x"}', "null"])
+def test_a_half_written_lock_is_no_lock(path: Path, text: str) -> None:
+    path.write_text(text)
+    assert Lock(path).broken is not None

@@ -1,0 +1,111 @@
+"""The verbs that make something without a run: job, init; and doctor."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import h5py
+import pytest
+
+from hvmpi.hosts import read_hostfile
+from hvmpi.options import OPTIONS
+from hvmpi.settings import load
+from tests.conftest import Place, shell
+
+
+def numbers(path: Path) -> list[int]:
+    with h5py.File(path) as file:
+        return file["events"]["event_number"].tolist()
+
+
+@pytest.fixture
+def event_file(event_files: Path) -> Path:
+    return event_files / "304794.3.2.evnt.hepmc3"
+
+
+def test_one_job_by_hand(place: Place, event_file: Path) -> None:
+    (place.root / "aod").mkdir()
+    words = ["-n", "1", "-s", "1", "--output-dir=aod", "--log-file=job.log", "--tmp-dir=."]
+    answer = place.hvmpi("job", event_file, *words)
+    assert answer.code == 0
+    (made,) = (place.root / "aod").iterdir()
+    assert answer.out == f"aod/{made.name}\n"
+    assert made.name == "304794.3.2.1.1.aod.h5"
+    assert numbers(made) == [5]
+    assert made.stat().st_mode & 0o222 == 0
+    assert "1 events" in (place.root / "job.log").read_text()
+    assert sorted(path.name for path in place.root.iterdir()) == ["aod", "job.log"]
+    before = place.tree()
+    again = place.hvmpi("job", event_file, *words[:5])
+    assert again.code == 2
+    assert made.name in again.complaint
+    assert set(place.tree()) == set(before)
+
+
+@pytest.mark.parametrize("words", [["-s", "3"], ["-s", "-1"], ["-n", "0"], ["-n", "-2"]])
+def test_a_job_of_no_events_is_refused(place: Place, event_file: Path, words: list[str]) -> None:
+    before = place.tree()
+    answer = place.hvmpi("job", event_file, *words)
+    assert answer.code == 2
+    assert words[0] in answer.complaint
+    assert place.tree() == before
+
+
+def test_a_job_of_a_bad_event_file_is_refused(place: Place) -> None:
+    (place.root / "bad.hepmc3").write_text("prose\n")
+    answer = place.hvmpi("job", "bad.hepmc3")
+    assert answer.code == 2
+    assert "bad.hepmc3" in answer.complaint
+
+
+def test_a_job_that_fails_says_so(place: Place) -> None:
+    event_file = place.event_file("a", [1, 2])
+    answer = place.hvmpi("job", event_file, *shell("echo a wire is loose; exit 3"))
+    assert answer.code == 1
+    assert "code 3" in answer.complaint
+    assert "a wire is loose" in answer.out
+
+
+def test_init_writes_a_config_that_works(place: Place) -> None:
+    assert place.hvmpi("init", "my campaign").code == 0
+    config = place.root / "my campaign" / "campaign.toml"
+    asked = load("run", ["-c", str(config)])
+    assert asked.samples[0].process == "gghss"
+    assert place.hvmpi("plan", "-c", config).code == 0
+    # What stands behind a # is a key that can be used as it stands, where it has a default.
+    told = {}
+    for block in config.read_text().split("\n\n")[2:]:
+        _, *lines = block.splitlines()
+        text = "\n".join(line.removeprefix("# ") for line in lines)
+        if not text.endswith(" ="):
+            told |= tomllib.loads(text)
+    assert told["job-timeout"] == 86400.0
+    assert set(told) == {
+        option.name
+        for option in OPTIONS
+        if option.default is not None
+        and option.name not in ("num-batches", "batch-size", "job-size")
+    }
+    slots = read_hostfile(place.root / "my campaign" / "hostfile")
+    assert slots
+    before = place.tree()
+    answer = place.hvmpi("init", "my campaign")
+    assert answer.code == 2
+    assert "campaign.toml" in answer.complaint
+    assert place.tree() == before
+
+
+def test_doctor_finds_what_is_needed(place: Place) -> None:
+    answer = place.hvmpi("doctor")
+    rows = {line.split("  ")[0]: line for line in answer.out.splitlines()}
+    for check in ("python", "MPI library", "mpirun", "engine openchain", "run-dir", "cores"):
+        assert " ok " in rows[check], rows[check]
+    assert place.tree() == {}
+
+
+def test_doctor_finds_a_fault(place: Place) -> None:
+    answer = place.hvmpi("doctor", "--engine=noop", "--run-dir=/proc/nowhere")
+    assert answer.code == 1
+    (row,) = [line for line in answer.out.splitlines() if line.startswith("run-dir")]
+    assert "FAULT" in row
