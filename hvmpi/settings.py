@@ -101,8 +101,15 @@ _HELP = {
 }
 
 
-def campaign_parser(verb: str) -> configargparse.ArgParser:
-    """Make the parser of a verb that takes the options of a campaign."""
+def campaign_parser(verb: str, planned: str = "run") -> configargparse.ArgParser:
+    """Make the parser of a verb that takes the options of a campaign.
+
+    Parameters
+    ----------
+    verb : str
+    planned : str
+        With ``plan``: the verb whose short options are meant.
+    """
     parser = _Parser(
         prog=f"python -m hvmpi {verb}",
         description=_HELP[verb],
@@ -140,7 +147,7 @@ def campaign_parser(verb: str) -> configargparse.ArgParser:
     groups: dict[str, Any] = {}
     for option in OPTIONS:
         group = groups.setdefault(option.group, parser.add_argument_group(option.group))
-        _add_option(group, option, _short(verb, option.name))
+        _add_option(group, option, _short(planned if verb == "plan" else verb, option.name))
     return parser
 
 
@@ -192,8 +199,8 @@ class _Given:
     config: CampaignConfig
 
 
-def _parse(verb: str, argv: Sequence[str]) -> _Given:
-    parser = campaign_parser(verb)
+def _parse(verb: str, argv: Sequence[str], planned: str = "run") -> _Given:
+    parser = campaign_parser(verb, planned)
     config: CampaignConfig = parser._config_file_parser
     _check_config_path(argv)
     environment = {name: value for name, value in os.environ.items() if value != ""}
@@ -330,12 +337,16 @@ def load(verb: str, argv: Sequence[str]) -> Settings:
         If anything that was given is wrong; names option, variable, or file, line and key.
     """
     given = _parse(verb, argv)
+    planned = _planned_verb(verb, given)
+    if verb == "plan" and planned == "reconstruct":
+        # Its -b is the job size.
+        given = _parse(verb, argv, planned)
     timestamp = getattr(given.arguments, "rerun", "") or getattr(given.arguments, "timestamp", "")
     if timestamp:
         return _load_rerun(given, timestamp)
     values = {option.field: given.values[option.name] for option in OPTIONS if not option.sample}
     return Settings(
-        verb=_planned_verb(verb, given),
+        verb=planned,
         samples=_samples(given),
         sources=given.sources,
         test=verb == "plan" or getattr(given.arguments, "test", False),

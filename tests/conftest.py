@@ -114,15 +114,19 @@ class Place:
             code = main([str(word) for word in words])
         return Answer(code, out.getvalue(), err.getvalue())
 
-    def start(self, *words: str | Path, ranks: int = 0) -> subprocess.Popen[str]:
-        """Start a command in a process group of its own, under mpirun if ranks are given."""
+    def start(self, *words: str | Path, ranks: int = 0, file_kb: int = 0) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own, under mpirun if ranks are given.
+
+        With `file_kb` its ranks can write no file that is larger.
+        """
+        limited = [shutil.which("prlimit") or "", f"--fsize={1024 * file_kb}"] if file_kb else []
         launcher = (
             [str(BIN / "mpirun"), "-n", str(ranks), "--oversubscribe", "--bind-to", "none"]
             if ranks
             else []
         )
         process = subprocess.Popen(
-            [*launcher, sys.executable, "-m", "hvmpi", *map(str, words)],
+            [*launcher, *limited, sys.executable, "-m", "hvmpi", *map(str, words)],
             cwd=self.root,
             env=self.environment,
             stdin=subprocess.DEVNULL,

@@ -253,6 +253,45 @@ def test_a_signal_to_rank_0_ends_all_ranks(three: Place) -> None:
     assert accepted_once(three.run())
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_to_mpirun_leaves_a_run_that_can_be_taken_up_again(
+    three: Place, name: str
+) -> None:
+    """As when a person presses Ctrl-C, or a batch system's time is over."""
+    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=3)
+    wait_for(lambda: three.runs() and _running(three.run()) == {1})
+    payload = _find(three, "sleep")
+    process.send_signal(signal.Signals[name])
+    answer = three.finish(process)
+    assert answer.code != 0
+    assert "Traceback" not in answer.err
+    wait_for(lambda: not _find_ranks(three))
+    wait_for(lambda: not payload.is_running() or payload.status() == "zombie")
+    (three.root / "mended").touch()
+    assert three.hvmpi("rerun", three.run().timestamp).code == 0
+    assert accepted_once(three.run())
+    assert three.hvmpi("verify").code == 0
+
+
+@pytest.mark.parametrize("ranks", [0, 3])
+def test_a_full_disk_is_one_sentence_and_a_rerun_does_the_rest(place: Place, ranks: int) -> None:
+    """No file may grow beyond 32 kB, so that the journal cannot be written any more."""
+    place.event_file("304795.80.1", range(1, 81))
+    words = ("reconstruct", "--evnt-dir=evnt", "--job-size=1", *shell('touch "$4"'))
+    process = place.start(*words, ranks=ranks, file_kb=32)
+    answer = place.finish(process)
+    assert answer.code == 3
+    assert "Traceback" not in answer.err
+    # mpirun says things of its own, at times in the same line.
+    said = [line for line in answer.err.splitlines() if "hvmpi: error: " in line]
+    assert len(said) == 1
+    assert "File too large" in said[0]
+    assert "rerun" in said[0]
+    assert place.hvmpi("rerun", place.run().timestamp).code == 0
+    assert accepted_once(place.run())
+    assert place.hvmpi("verify").code == 0
+
+
 def test_children_of_a_killed_worker_die(three: Place) -> None:
     process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=2)
     wait_for(lambda: three.runs() and _running(three.run()) == {1})

@@ -72,6 +72,16 @@ def test_b_is_the_job_size_in_reconstruct(config: str) -> None:
     assert (asked.samples[0].batch_size, asked.job_size) == (13, 7)
 
 
+def test_b_means_in_plan_what_it_means_in_the_verb_that_is_planned(place: Place) -> None:
+    place.event_file("a", [1])
+    for words in (["reconstruct", "--evnt-dir=evnt"], ["--evnt-dir=evnt"]):
+        asked = load("plan", [*words, "-b", "7"])
+        assert (asked.verb, asked.samples[0].batch_size, asked.job_size) == ("reconstruct", 5000, 7)
+    for words in (["run"], ["generate"], []):
+        asked = load("plan", [*words, "-b", "7", "-n", "3"])
+        assert (asked.samples[0].batch_size, asked.job_size) == (7, 50)
+
+
 def test_a_list_of_the_command_line_replaces_the_configs(config: str) -> None:
     assert load("run", [config, "--keep=aod", "--keep", "hits,rdo"]).keep == ("aod", "hits", "rdo")
 

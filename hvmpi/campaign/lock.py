@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import socket
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from hvmpi.errors import UsageError
 __all__ = ["Holder", "Lock", "holder", "refuse_in_progress"]
 
 _STALE_S = 120.0
+_BREAKING_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Lock:
     Raises
     ------
     UsageError
-        If a living master holds the run.
+        If a living master holds the run, or its directory cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,19 +82,46 @@ class Lock:
         self.broken: Holder | None = None
         while not self._take():
             refuse_in_progress(path)
-            self.broken = holder(path)
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+            self._break()
 
     def _take(self) -> bool:
+        beside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}")
+        began = psutil.Process().create_time()
+        values = {"host": socket.gethostname(), "pid": os.getpid(), "began": began}
         try:
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            beside.write_text(json.dumps(values))
+            # A link appears with all its contents: nobody can read half a lock.
+            os.link(beside, self._path)
         except FileExistsError:
             return False
-        with os.fdopen(handle, "w") as file:
-            began = psutil.Process().create_time()
-            json.dump({"host": socket.gethostname(), "pid": os.getpid(), "began": began}, file)
+        except OSError as error:
+            msg = (
+                f"run {self._path.parent.name} cannot be locked ({error.strerror}): its directory "
+                f"{str(self._path.parent)!r} must be there, writable, and have room"
+            )
+            raise UsageError(msg) from error
+        finally:
+            beside.unlink(missing_ok=True)
         return True
+
+    def _break(self) -> None:
+        """Take a dead master's lock away; one process at a time, lest it takes a new one's."""
+        breaking = self._path.with_name(f".{self._path.name}.breaking")
+        try:
+            os.close(os.open(breaking, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - breaking.stat().st_mtime > _BREAKING_S:
+                    breaking.unlink()
+            time.sleep(0.01)
+            return
+        try:
+            other = holder(self._path)
+            if other is not None and not other.alive:
+                self.broken = other
+                self._path.unlink()
+        finally:
+            breaking.unlink(missing_ok=True)
 
     def refresh(self) -> None:
         """Give a sign of life, for other hosts."""

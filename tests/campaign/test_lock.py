@@ -7,7 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -87,6 +89,39 @@ def test_refresh_is_a_sign_of_life(path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"host": "x"}', "null"])
-def test_a_half_written_lock_is_no_lock(path: Path, text: str) -> None:
+def test_a_lock_that_cannot_be_read_is_no_lock(path: Path, text: str) -> None:
     path.write_text(text)
     assert Lock(path).broken is not None
+
+
+def test_of_many_that_break_a_lock_one_holds_it(path: Path) -> None:
+    for _ in range(30):
+        write(path, pid=2**22 + 1, began=0.0)
+        together = threading.Barrier(8)
+
+        def take(together: threading.Barrier = together) -> Lock | None:
+            together.wait()
+            try:
+                return Lock(path)
+            except UsageError:
+                return None
+
+        with ThreadPoolExecutor(8) as pool:
+            locks = [lock for lock in pool.map(lambda _: take(), range(8)) if lock is not None]
+        assert len(locks) == 1
+        locks[0].release()
+        assert list(path.parent.iterdir()) == []
+
+
+def test_a_process_that_died_while_it_broke_a_lock_blocks_nobody(path: Path) -> None:
+    write(path, pid=2**22 + 1, began=0.0)
+    breaking = path.with_name(".lock.json.breaking")
+    breaking.touch()
+    os.utime(breaking, (0, 0))
+    assert Lock(path).broken is not None
+    assert not breaking.exists()
+
+
+def test_a_directory_that_cannot_be_written_is_one_sentence() -> None:
+    with pytest.raises(UsageError, match=r"run proc cannot be locked .*'/proc' must be"):
+        Lock(Path("/proc/lock.json"))

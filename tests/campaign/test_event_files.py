@@ -1,0 +1,112 @@
+"""Event files that are there: foreign ones, renumbered ones, what manifests say."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+
+from hvmpi.campaign.event_files import Manifest, find_event_files, look_at, read_manifest
+from hvmpi.campaign.paths import manifest
+from hvmpi.engine import make_engine
+from hvmpi.settings import load
+from tests.conftest import Place
+
+MADE = Manifest("hash", "ab" * 32, 6, 3, 4, 7, 2, "mine")
+
+
+def found(place: Place, *words: str) -> list[tuple[str, int, int, str]]:
+    asked = load("reconstruct", ["--engine=noop", f"--evnt-dir={place.root}/evnt", *words])
+    files = [one.file for one in find_event_files(asked, make_engine(asked))]
+    return [(file.stem, file.first_event, file.events, file.reason) for file in files]
+
+
+def test_foreign_files_with_the_same_numbers_can_be_run_renumbered(
+    place: Place, event_files: Path
+) -> None:
+    evnt = place.root / "evnt"
+    evnt.mkdir()
+    for name in ("a.hepmc3", "b.hepmc3"):
+        shutil.copy(event_files / "304794.3.1.evnt.hepmc3", evnt / name)
+    words = ("reconstruct", "--evnt-dir=evnt", "--job-size=2", "--renumber")
+    assert place.hvmpi(*words).code == 0
+    run = place.run()
+    numbers = {}
+    for path in (run.directory / "aod").iterdir():
+        with h5py.File(path) as file:
+            numbers[path.name] = file["events"]["event_number"].tolist()
+    assert numbers == {
+        "a.2.0.aod.h5": [1, 2],
+        "a.2.2.aod.h5": [3],
+        "b.2.0.aod.h5": [4, 5],
+        "b.2.2.aod.h5": [6],
+    }
+    listed = [line for line in run.journal.read_text().splitlines() if "event_file" in line]
+    assert '"number_from":1' in listed[0] + listed[1]
+    assert any('"number_from":4' in line for line in listed)
+    assert place.hvmpi("verify").code == 0
+
+
+def test_the_name_is_a_hint_for_the_count_only(place: Place) -> None:
+    place.event_file("304795.3.2", [70, 71, 72, 73])
+    assert found(place) == [("304795.3.2", 70, 4, "")]
+
+
+def test_a_file_that_is_put_aside_takes_no_numbers(place: Place) -> None:
+    place.event_file("a", [1, 2])
+    place.event_file("b", [])
+    place.event_file("c", [1, 2])
+    rows = found(place, "--renumber")
+    assert [row[:3] for row in rows] == [("a", 1, 2), ("b", 0, 0), ("c", 3, 2)]
+
+
+def test_a_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "x.evnt.txt"
+    manifest(path).write_text(MADE.to_json())
+    assert read_manifest(path) == MADE
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"events": "many"}'])
+def test_a_manifest_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.evnt.txt"
+    assert read_manifest(path) is None
+    manifest(path).write_text(text)
+    assert read_manifest(path) is None
+
+
+def test_a_file_of_another_size_than_its_manifest_says_is_put_aside(place: Place) -> None:
+    path = place.event_file("304795.3.2", [4, 5, 6])
+    manifest(path).write_text(MADE.to_json())
+    assert found(place) == [("304795.3.2", 4, 3, "")]
+    path.write_text("4\n5\n")
+    ((_, _, events, reason),) = found(place)
+    assert events == 0
+    assert "4 bytes, its manifest says 6" in reason
+
+
+def test_the_sample_is_named_by_the_record(event_files: Path) -> None:
+    asked = load("reconstruct", [f"--evnt-dir={event_files}"])
+    file = look_at(event_files / "304794.3.2.evnt.hepmc3", asked, make_engine(asked)).file
+    assert (file.sample, file.run_number, file.batch) == ("gghss", 304794, 2)
+    assert (file.events, file.first_event, file.stem) == (3, 4, "304794.3.2")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_no_text_works(place: Place) -> None:
+    folder = place.root / "evnt"
+    folder.mkdir()
+    (folder / b"gr\xf6\xdfe.evnt.txt".decode("utf-8", "surrogateescape")).write_text("1\n2\n")
+    (folder / b"b\xf6se.evnt.txt".decode("utf-8", "surrogateescape")).write_text("x\n")
+    words = ("reconstruct", "--engine=noop", "--evnt-dir=evnt", "--noop-command=cp")
+    words += ("--noop-command={input}", "--noop-command={output}")
+    answer = place.finish(place.start(*words))
+    assert answer.code == 1
+    assert answer.err == ""
+    run = place.run()
+    assert [name.encode("utf-8", "surrogateescape") for name in run.files("aod")] == [
+        b"gr\xf6\xdfe.50.0.aod.txt"
+    ]
+    assert all(Path(path).exists() for path in run.status().jobs["output"])
