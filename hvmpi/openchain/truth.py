@@ -277,7 +277,8 @@ def _history(
     made, decayed, parent = [], [], []
     for row in rows:
         particle = records[row]
-        production, end = particle.production_vertex, particle.end_vertex
+        production = particle.production_vertex
+        end = particle.end_vertex if kept[row] else None
         made.append(place(production) if production is not None else (0.0,) * 4)
         decayed.append(place(end) if end is not None else nowhere)
         parent.append(ancestor(particle))
