@@ -26,6 +26,7 @@ import numpy as np
 import pyhepmc
 from acts.examples import MeasurementContainer, SimParticleContainer
 
+from hvmpi.files import sha256_of
 from hvmpi.openchain import chain, digitization, evnt, simulation, tracking, truth
 from hvmpi.openchain.detector import LOG_LEVEL, SUB_DETECTORS, detector
 from hvmpi.openchain.eventdata import _GZIP_LEVEL, Product, ProductWriter
@@ -222,8 +223,11 @@ def overhead(path: Path, scratch: Path, events: int, repeats: int) -> None:
             )
         )
 
+    # A campaign knows the event file's checksum; here the file may hold many more events.
+    sha256 = sha256_of(path)
+
     def ours() -> None:
-        chain.run(path, product, seed=SEED, events=events)
+        chain.run(path, product, seed=SEED, events=events, evnt_sha256=sha256)
 
     def read() -> None:
         with pyhepmc.open(path) as stream:

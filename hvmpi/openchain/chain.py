@@ -210,6 +210,7 @@ def simulate(
     events: int = -1,
     number_from: int | None = None,
     run_number: int | None = None,
+    evnt_sha256: str | None = None,
 ) -> StepSummary:
     """Simulate events of an event file: EVNT to HITS.
 
@@ -230,6 +231,9 @@ def simulate(
         Give the events consecutive numbers from here, for foreign files.
     run_number : int, optional
         Goes before the file's own; needed for files that have none.
+    evnt_sha256 : str, optional
+        Of the event file, for the provenance, where it is known; else the file is read for it,
+        1 s a GB.
 
     Raises
     ------
@@ -238,7 +242,7 @@ def simulate(
     SetupError
         If the product cannot be written.
     """
-    source = _EventFile(evnt, skip, first, events, number_from, run_number)
+    source = _EventFile(evnt, skip, first, events, number_from, run_number, evnt_sha256)
 
     @cache
     def step(run: int) -> _Simulation:
@@ -329,6 +333,7 @@ def run(
     events: int = -1,
     number_from: int | None = None,
     run_number: int | None = None,
+    evnt_sha256: str | None = None,
     hits: Path | None = None,
     rdo: Path | None = None,
 ) -> StepSummary:
@@ -350,7 +355,7 @@ def run(
     SetupError
         If a product cannot be written.
     """
-    source = _EventFile(evnt, skip, first, events, number_from, run_number)
+    source = _EventFile(evnt, skip, first, events, number_from, run_number, evnt_sha256)
     wanted = [(hits, HITS), (rdo, RDO), (aod, AOD)]
 
     @cache
@@ -436,6 +441,7 @@ class _EventFile:
         events: int,
         number_from: int | None,
         run_number: int | None,
+        sha256: str | None,
     ) -> None:
         check_count(events)
         if skip < 0:
@@ -447,7 +453,7 @@ class _EventFile:
         self.normalisation = evnt.normalisation(path, self._skip, events)
         if number_from is not None:
             self.normalisation["first_event"] = number_from
-        self.sha256 = file_sha256(path)
+        self.sha256 = sha256 or file_sha256(path)
 
     def _position(self, skip: int, first: int | None) -> int:
         if first is None:

@@ -130,6 +130,16 @@ def test_provenance(signal_evnt: Path, stepwise: Path) -> None:
             assert product.provenance["seed"] == SEED
 
 
+def test_a_known_checksum_is_not_computed_again(
+    signal_evnt: Path, fused: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Product(fused / "aod.h5", AOD) as product:
+        known = product.provenance["inputs"]["evnt"]
+    monkeypatch.setattr(chain, "file_sha256", None)
+    chain.run(signal_evnt, tmp_path / "aod.h5", seed=SEED, evnt_sha256=known)
+    assert (tmp_path / "aod.h5").read_bytes() == (fused / "aod.h5").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
