@@ -137,6 +137,39 @@ def generator_seed(seed: int, run_number: int, batch: int) -> int:
     return 1 + number % LARGEST_SEED
 
 
+class _File:
+    """A file for pyhepmc to write to; holds on to the errors that pyhepmc would drop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._error: OSError | None = None
+        try:
+            self._file = path.open("wb", buffering=0)
+        except OSError as error:
+            self._error = error
+            self.check()
+
+    def write(self, lines: bytes) -> int:
+        left = memoryview(lines)
+        try:
+            while left and self._error is None:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self._error = error
+        return len(lines)
+
+    def flush(self) -> None:
+        """Do nothing: every write goes through."""
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise RunError(f"{self._path} cannot be written: {self._error.strerror}")
+
+    def close(self) -> None:
+        self._file.close()
+        self.check()
+
+
 class EventWriter:
     """Writes Pythia's events to one event file.
 
@@ -166,8 +199,8 @@ class EventWriter:
         for name, value in _run_attributes(process, seed, batch).items():
             self._run.attributes[name] = value
         self._event = pyhepmc.GenEvent(self._run, pyhepmc.Units.GEV, pyhepmc.Units.MM)
-        self._file = path.open("wb")
         # Through Python's file, as HepMC3 takes no name that is not UTF-8.
+        self._file = _File(path)
         self._stream = pyiostream(self._file, BUFFER)
         self._writer: Any = None
 
@@ -217,8 +250,7 @@ class EventWriter:
         attributes["alphaQCD"] = made.alpha_s
         attributes["alphaQED"] = made.alpha_em
         self._writer.write_event(event)
-        if self._writer.failed():
-            raise RunError(f"event {number} cannot be written: is the disk full?")
+        self._file.check()
 
 
 def _lhe_file(process: Process, batch: int) -> Path | None:
@@ -242,9 +274,8 @@ def _lhe_file(process: Process, batch: int) -> Path | None:
 
 
 def _run_attributes(process: Process, seed: int, batch: int) -> dict[str, str | int]:
-    identity = process.identity()
     inputs = {Path(path).name: sha256_of(Path(path)) for path in process.lhe[batch - 1 : batch]}
-    made = provenance(seed=seed, settings=identity, inputs=inputs)
+    made = provenance(seed=seed, settings=process.physics(), inputs=inputs)
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,

@@ -5,7 +5,8 @@ end in one vertex, the one where it is produced. A branching of the final-state 
 and recoiler in; two emitted and the recoiler out) is one vertex, not two, and so is a string that
 collapses to one hadron with the partons that take its recoil: so momentum is conserved there.
 It is not where Pythia boosts partons without a record of whence: in the initial-state shower and
-the beam remnants' transverse momentum, all at the interaction point and before hadronization.
+the beam remnants' transverse momentum, all at the interaction point and before hadronization; and
+in a few events where a collapsing string recoils against partons that come from another s.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ __all__ = ["Record", "from_hepevt_arguments"]
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
+
+LEAST_FLIGHT = 1e-9
+"""Resonances fly less than this, mm/c (W 1e-13), and keep Pythia's status."""
+
+NEAR = 0.1
+"""Partons of one decay are produced within this, mm/c, when a string among them collapses."""
 
 # Status codes of Pythia, https://pythia.org/latest-manual/ParticleProperties.html
 _EMITTED, _RECOILED = 51, 52
@@ -108,7 +115,12 @@ def _production_vertices(record: Record) -> tuple[Ints, Ints]:
         & (code[2:] == _RECOILED)
         & (first[:-2] == first[1:-1])
     )
-    recoiling = np.flatnonzero((code[1:] == _STRING_RECOILED) & np.isin(code[:-1], _COLLAPSED)) + 1
+    # The recoil may go to the partons of another decay: these stay a vertex of their own.
+    recoiling = 1 + np.flatnonzero(
+        (code[1:] == _STRING_RECOILED)
+        & np.isin(code[:-1], _COLLAPSED)
+        & (np.abs(record.t[1:] - record.t[:-1]) < NEAR)
+    )
     left = np.concatenate([first[pairs], starts, first[branching], first[recoiling - 1]])
     right = np.concatenate(
         [second[pairs], starts + within + 1, first[branching + 2], first[recoiling]]
@@ -183,7 +195,9 @@ def _status(record: Record, order: npt.NDArray[np.intp], children: Ints) -> Ints
     child = children[:, 0]
     time = record.t[order]
     # Les Houches events bring decays as part of the hard process: flight tells them.
-    decay = np.isin(hepmc[child], _DECAY_PRODUCTS) | (time[child] > time)
+    alone = np.bincount(child[child >= 0], minlength=len(child))[child] == 1
+    flown = alone & (time[child] > time + LEAST_FLIGHT)
+    decay = np.isin(hepmc[child], _DECAY_PRODUCTS) | flown
     decayed = (child >= 0) & decay & (pid[child] != pid)
     hepmc[status > 0] = _HEPMC_FINAL
     hepmc[decayed] = _HEPMC_DECAYED

@@ -40,6 +40,10 @@ WINDOW_SM = 1.0
 """The same for the width of the Standard Model, in GeV: hundreds of widths."""
 
 
+SHARE = 1e-3
+"""Of Phi -> s s, the only decay, as Pythia is told: a large one would change Phi's width."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Channel:
     """A decay of the long-lived particle: products, least mass (GeV), Pythia's matrix element."""
@@ -192,18 +196,21 @@ class Process:
             lines += self._long_lived_settings(S)
         return (*lines, *self.pythia)
 
-    def identity(self) -> dict[str, object]:
-        """Give all that decides the events of a batch apart from seed and batch, as plain JSON.
-
-        LHE files stand by what they hold (SHA-256), not by where they lie.
-        """
+    def physics(self) -> dict[str, object]:
+        """Give what decides the events of a batch, LHE files apart, as plain JSON."""
         return {
             "process": self.process,
             "run_number": self.run_number,
             "batch_size": self.batch_size,
             "pythia": list(self.settings),
-            "lhe": [sha256_of(Path(path)) for path in self.lhe],
         }
+
+    def identity(self) -> dict[str, object]:
+        """Give all that decides the events of a batch apart from seed and batch, as plain JSON.
+
+        LHE files stand by what they hold (SHA-256), not by where they lie.
+        """
+        return self.physics() | {"lhe": [sha256_of(Path(path)) for path in self.lhe]}
 
     def _phi_settings(self) -> list[str]:
         assert self.m_phi is not None  # noqa: S101 - resolve() gives every mass
@@ -217,7 +224,7 @@ class Process:
             f"{PHI}:mMax = {self.m_phi + window!r}",
             # oneChannel would take away the coupling to gluons and with it the cross-section.
             f"{PHI}:onMode = off",
-            f"{PHI}:addChannel = 1 1.0 100 {S} {S}",
+            f"{PHI}:addChannel = 1 {SHARE!r} 100 {S} {S}",
             f"{PHI}:onIfMatch = {S} {S}",
         ]
         if forced:

@@ -218,6 +218,8 @@ def _event(
 
 def _record(particles: Any, row: int) -> Record:
     start, stop = (int(edge) for edge in particles.offsets.data[row : row + 2])
+    if stop - start < 2:
+        raise RunError("Pythia made an event without particles: a setting turns all of it off")
     fields = particles.content
     # Line 0 is the system as a whole; Pythia's index 0 as a mother means none.
     lines = slice(start + 1, stop)
