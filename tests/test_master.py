@@ -241,7 +241,7 @@ def test_a_signal_ends_a_run_that_can_be_taken_up_again(three: Place, name: str)
 
 def test_a_signal_to_rank_0_ends_all_ranks(three: Place) -> None:
     process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=3)
-    wait_for(lambda: three.runs() and _running(three.run()) == {1})
+    wait_for(lambda: three.runs() and _running(three.run()) == {1} and _done(three.run()) == {0, 2})
     holder = json.loads((three.run().directory / "lock.json").read_text())
     os.kill(holder["pid"], signal.SIGUSR1)
     assert three.finish(process).code == 3
@@ -652,24 +652,31 @@ def _running(run: RunOnDisk) -> set[int]:
     return set(started) - over if len(set(started)) >= 2 else set()
 
 
+def _done(run: RunOnDisk) -> set[int]:
+    return {entry.job for entry in run.entries(journal.Published)}
+
+
 def _find(place: Place, word: str) -> psutil.Process:
-    """Find the one process of this place whose command line has a word."""
-    (found,) = (process for process in _find_all(place) if word in process.info["cmdline"])
-    return found
+    """Wait for the one process of this place that runs a program."""
+    wait_for(lambda: len(_find_all(place, word)) == 1)
+    return _find_all(place, word)[0]
 
 
 def _find_ranks(place: Place) -> list[psutil.Process]:
-    return [
+    ranks = [
         process
-        for process in _find_all(place)
-        if process.info["cmdline"][1:3] == ["-m", "hvmpi"]
-        and process.status() != psutil.STATUS_ZOMBIE
+        for process in _find_all(place, "-m", "hvmpi")
+        if process.status() != psutil.STATUS_ZOMBIE
     ]
+    # A payload that has not begun yet looks like the rank that starts it.
+    return [rank for rank in ranks if rank.info["ppid"] not in {other.pid for other in ranks}]
 
 
-def _find_all(place: Place) -> list[psutil.Process]:
+def _find_all(place: Place, *words: str) -> list[psutil.Process]:
     return [
         process
-        for process in psutil.process_iter(["cmdline", "cwd"])
-        if process.info["cmdline"] and str(process.info["cwd"]).startswith(str(place.root))
+        for process in psutil.process_iter(["cmdline", "cwd", "ppid", "exe"])
+        if str(process.info["cwd"]).startswith(str(place.root))
+        and set(words) <= set(process.info["cmdline"] or ())
+        and "prterun" not in str(process.info["exe"])
     ]
