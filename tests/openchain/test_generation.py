@@ -39,8 +39,9 @@ CHARGED = {11, 13, 211, 321, 2212, 3112, 3222, 3312, 3334}
 # transverse momentum in the beams change without a record of where it comes from.
 BEFORE_HADRONIZATION = {4, *range(21, 80)}
 
-# Pythia puts partons that take a collapsing string's recoil a little off, mm.
-RECOIL_SHIFT = 0.05
+# Pythia 8.317 lets partons that take the recoil of a collapsing string (its status 72) start where
+# their mothers' lifetime would end: in some 2 % of the decays, by up to about this, mm.
+RECOIL_SHIFT = 5.0
 
 Event = Any
 Four = npt.NDArray[np.float64]
@@ -217,22 +218,26 @@ def test_every_s_decays_alone_and_its_products_start_there(heavy: Batch, light: 
 
 
 def test_shower_and_hadrons_of_s_are_where_it_decays(heavy: Batch) -> None:
+    shifted = 0
     for event in heavy.events:
         for particle in last_copies(event, S):
             point = place(particle.end_vertex)
-            stack, seen = [particle.end_vertex], set()
+            stack, seen, farthest = [particle.end_vertex], set(), 0.0
             while stack:
                 vertex = stack.pop()
                 if vertex.id in seen:
                     continue
                 seen.add(vertex.id)
-                assert np.abs(place(vertex) - point).max() < RECOIL_SHIFT
+                farthest = max(farthest, float(np.abs(place(vertex) - point).max()))
                 # As far as hadronization goes.
                 stack += [
                     child.end_vertex
                     for child in vertex.particles_out
                     if child.status != 2 and child.end_vertex is not None
                 ]
+            assert farthest < RECOIL_SHIFT
+            shifted += farthest > 1e-6
+    assert shifted < 0.05 * 2 * len(heavy.events)
 
 
 @pytest.mark.parametrize("name", ["heavy", "light", "associated"])
