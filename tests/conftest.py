@@ -110,7 +110,7 @@ class Place:
     def hvmpi(self, *words: str | Path) -> Answer:
         """Run a command in this process, with a single rank."""
         out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with _limited(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main([str(word) for word in words])
         return Answer(code, out.getvalue(), err.getvalue())
 
@@ -160,6 +160,22 @@ class Place:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate(timeout=LIMIT_S)
+
+
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    """See that a campaign in this process, too, cannot hang for ever."""
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("it takes too long")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(int(LIMIT_S))
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def noop(*command: str) -> list[str]:
