@@ -198,3 +198,17 @@ def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
         wait_for(lambda: payload.name() == "sleep")
         parent.kill()
     wait_for(lambda: not payload.is_running() or payload.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_it_never_reads_what_we_could_read(tmp_path: Path) -> None:
+    kept = os.dup(0)
+    reading, writing = os.pipe()
+    os.dup2(reading, 0)
+    try:
+        payload = start(tmp_path, "readlink /proc/self/fd/0; cat", timeout=5.0)
+        assert result(payload).exit_code == 0
+    finally:
+        os.dup2(kept, 0)
+        for handle in (kept, reading, writing):
+            os.close(handle)
+    assert (tmp_path / "step.log").read_text() == "/dev/null\n"
