@@ -25,6 +25,9 @@ LAUNCHERS = ("OMPI_", "PMIX_", "PRTE_", "PMI", "HYDRA_", "SLURM_", "HVMPI_")
 BIN = Path(sys.executable).parent
 LIMIT_S = 120.0
 
+THREE_JOBS = ("reconstruct", "--evnt-dir=evnt", "--job-size=2")
+"""Of the event file of the fixture `three`."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -191,6 +194,17 @@ def shell(script: str) -> list[str]:
     return noop("/bin/sh", "-c", script, "sh", "{job}", "{attempt}", "{input}", "{output}")
 
 
+def until_mended(place: Place, otherwise: str) -> list[str]:
+    """Give a command that does something else in job 1 until ``mended`` is there."""
+    mended = place.root / "mended"
+    return shell(f'[ "$1" != 1 ] || [ -e "{mended}" ] || {otherwise}; touch "$4"')
+
+
+def accepted_once(run: RunOnDisk) -> bool:
+    jobs = [entry.job for entry in run.entries(journal.Accepted)]
+    return len(jobs) == len(set(jobs))
+
+
 def wait_for(what: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
@@ -214,6 +228,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     here = Place(tmp_path, clean_environment())
     yield here
     here.leave()
+
+
+@pytest.fixture
+def three(place: Place) -> Place:
+    """A place with an event file of three jobs."""
+    place.event_file("304795.6.1", range(1, 7))
+    return place
 
 
 @pytest.fixture(scope="session")

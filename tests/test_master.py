@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from hvmpi.campaign import journal
@@ -22,28 +19,7 @@ from hvmpi.engine import make_engine
 from hvmpi.master import Master
 from hvmpi.messages import Assign, Goodbye, Hello, Message, Report, Stop, Welcome
 from hvmpi.settings import load
-from tests.conftest import Place, RunOnDisk, noop, shell, wait_for
-
-THREE_JOBS = ("reconstruct", "--evnt-dir=evnt", "--job-size=2")
-
-
-@pytest.fixture
-def three(place: Place) -> Place:
-    """A place with an event file of three jobs."""
-    place.event_file("304795.6.1", range(1, 7))
-    return place
-
-
-def until_mended(place: Place, otherwise: str) -> list[str]:
-    """Give a command that does something else in job 1 until ``mended`` is there."""
-    mended = place.root / "mended"
-    return shell(f'[ "$1" != 1 ] || [ -e "{mended}" ] || {otherwise}; touch "$4"')
-
-
-def accepted_once(run: RunOnDisk) -> bool:
-    jobs = [entry.job for entry in run.entries(journal.Accepted)]
-    return len(jobs) == len(set(jobs))
-
+from tests.conftest import THREE_JOBS, Place, RunOnDisk, accepted_once, noop, shell, until_mended
 
 # What a payload can do wrong costs its job an attempt and nothing else
 
@@ -195,155 +171,6 @@ def test_other_versions_are_refused_unless_allowed(
     assert three.hvmpi("rerun", run.timestamp, "--allow-version-change").code == 0
     (resumed,) = run.entries(journal.Resumed)
     assert resumed.versions["hvmpi"] == "99.0"
-
-
-# Kills and signals
-
-
-@pytest.mark.parametrize("victim", ["the single rank", "rank 0", "mpirun"])
-def test_a_killed_master_loses_only_what_ran(three: Place, victim: str) -> None:
-    words = (*THREE_JOBS, *until_mended(three, "exec sleep 600"))
-    process = three.start(*words, ranks=0 if victim == "the single rank" else 3)
-    wait_for(lambda: three.runs() and _running(three.run()) == {1})
-    payload = _find(three, "sleep")
-    holder = json.loads((three.run().directory / "lock.json").read_text())
-    os.kill(process.pid if victim == "mpirun" else holder["pid"], signal.SIGKILL)
-    three.finish(process)
-    wait_for(lambda: not _find_ranks(three))
-    wait_for(lambda: not payload.is_running() or payload.status() == "zombie")
-    (three.root / "mended").touch()
-    assert three.hvmpi("rerun", three.run().timestamp).code == 0
-    run = three.run()
-    assert accepted_once(run)
-    attempts = run.status().attempts
-    assert attempts["outcome"][attempts["job"] == 1].tolist() == ["interrupted", "done"]
-    assert three.hvmpi("verify").code == 0
-
-
-@pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM", "SIGINT", "SIGHUP"])
-def test_a_signal_ends_a_run_that_can_be_taken_up_again(three: Place, name: str) -> None:
-    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"))
-    wait_for(lambda: three.runs() and _running(three.run()) == {1})
-    process.send_signal(signal.Signals[name])
-    answer = three.finish(process)
-    assert answer.code == 3
-    assert "Traceback" not in answer.err
-    run = three.run()
-    (ended,) = run.entries(journal.Ended)
-    assert (ended.exit_code, ended.left, name in ended.reason) == (3, 2, True)
-    assert run.status().attributes["state"] == "incomplete"
-    (three.root / "mended").touch()
-    assert three.hvmpi("rerun", run.timestamp).code == 0
-    # An interruption is not the job's fault: it costs it no attempt.
-    assert accepted_once(run)
-    assert three.hvmpi("verify").code == 0
-
-
-def test_a_signal_to_rank_0_ends_all_ranks(three: Place) -> None:
-    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=3)
-    wait_for(lambda: three.runs() and _running(three.run()) == {1} and _done(three.run()) == {0, 2})
-    holder = json.loads((three.run().directory / "lock.json").read_text())
-    os.kill(holder["pid"], signal.SIGUSR1)
-    assert three.finish(process).code == 3
-    status = three.run().status()
-    assert status.jobs["state"].tolist() == ["done", "ready", "done"]
-    assert status.attempts["outcome"].tolist().count("interrupted") == 1
-    (three.root / "mended").touch()
-    assert three.mpirun(3, "rerun", three.run().timestamp).code == 0
-    assert accepted_once(three.run())
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_to_mpirun_leaves_a_run_that_can_be_taken_up_again(
-    three: Place, name: str
-) -> None:
-    """As when a person presses Ctrl-C, or a batch system's time is over."""
-    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=3)
-    wait_for(lambda: three.runs() and _running(three.run()) == {1})
-    payload = _find(three, "sleep")
-    process.send_signal(signal.Signals[name])
-    answer = three.finish(process)
-    assert answer.code != 0
-    assert "Traceback" not in answer.err
-    wait_for(lambda: not _find_ranks(three))
-    wait_for(lambda: not payload.is_running() or payload.status() == "zombie")
-    (three.root / "mended").touch()
-    assert three.hvmpi("rerun", three.run().timestamp).code == 0
-    assert accepted_once(three.run())
-    assert three.hvmpi("verify").code == 0
-
-
-@pytest.mark.parametrize("ranks", [0, 3])
-def test_a_full_disk_is_one_sentence_and_a_rerun_does_the_rest(place: Place, ranks: int) -> None:
-    """No file may grow beyond 32 kB, so that the journal cannot be written any more."""
-    place.event_file("304795.80.1", range(1, 81))
-    words = ("reconstruct", "--evnt-dir=evnt", "--job-size=1", *shell('touch "$4"'))
-    process = place.start(*words, ranks=ranks, file_kb=32)
-    answer = place.finish(process)
-    assert answer.code == 3
-    assert "Traceback" not in answer.err
-    # mpirun says things of its own, at times in the same line.
-    said = [line for line in answer.err.splitlines() if "hvmpi: error: " in line]
-    assert len(said) == 1
-    assert "File too large" in said[0]
-    assert "rerun" in said[0]
-    assert place.hvmpi("rerun", place.run().timestamp).code == 0
-    assert accepted_once(place.run())
-    assert place.hvmpi("verify").code == 0
-
-
-def test_children_of_a_killed_worker_die(three: Place) -> None:
-    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=2)
-    wait_for(lambda: three.runs() and _running(three.run()) == {1})
-    payload = _find(three, "sleep")
-    os.kill(payload.ppid(), signal.SIGKILL)
-    three.finish(process)
-    wait_for(lambda: not payload.is_running() or payload.status() == "zombie")
-
-
-def test_the_ranks_leave_the_cores_to_the_payloads(three: Place) -> None:
-    process = three.start(*THREE_JOBS, *shell('sleep 2; touch "$4"'), ranks=3)
-    wait_for(lambda: three.runs() and len(_running(three.run())) == 2)
-    ranks = _find_ranks(three)
-    assert len(ranks) == 3
-    before = [sum(rank.cpu_times()[:2]) for rank in ranks]
-    jobs = _running(three.run())
-    wait_for(lambda: not _running(three.run()) & jobs)
-    spent = [sum(rank.cpu_times()[:2]) - was for rank, was in zip(ranks, before, strict=True)]
-    # The payloads sleep for two seconds: a rank that polls without pause takes as much.
-    assert max(spent) < 1.0
-    assert three.finish(process).code == 0
-
-
-# Locks
-
-
-def test_a_second_master_is_refused(three: Place) -> None:
-    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"))
-    wait_for(lambda: three.runs() and _running(three.run()) == {1})
-    run = three.run()
-    journal_before = run.journal.read_bytes()
-    for words in (["rerun", run.timestamp], ["clean", run.timestamp, "--yes"]):
-        answer = three.hvmpi(*words)
-        assert answer.code == 2
-        assert run.timestamp in answer.complaint
-        assert f"process {process.pid}" in answer.complaint
-    assert run.journal.read_bytes() == journal_before
-    assert (run.directory / "tmp").exists()
-    process.send_signal(signal.SIGTERM)
-    assert three.finish(process).code == 3
-
-
-def test_a_stale_lock_is_broken_with_a_message(three: Place) -> None:
-    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"))
-    wait_for(lambda: three.runs() and _running(three.run()) == {1})
-    process.kill()
-    three.finish(process)
-    (three.root / "mended").touch()
-    answer = three.hvmpi("rerun", three.run().timestamp)
-    assert answer.code == 0
-    assert f"lock of process {process.pid}" in answer.out
-    assert not (three.run().directory / "lock.json").exists()
 
 
 # Publication
@@ -640,43 +467,3 @@ def test_the_ledger_of_the_master_is_what_the_journal_gives(table: Table) -> Non
         assert np.array_equal(getattr(replayed, name), getattr(live, name))
     assert (replayed.hosts, replayed.reasons) == (live.hosts, live.reasons)
     assert replayed.event_files == live.event_files
-
-
-def _running(run: RunOnDisk) -> set[int]:
-    """Give the jobs that run; nothing before the plan is written or before any other is done."""
-    if not run.journal.exists():
-        return set()
-    entries = run.entries()
-    started = [entry.job for entry in entries if isinstance(entry, journal.Started)]
-    over = {e.job for e in entries if isinstance(e, journal.Published | journal.Failed)}
-    return set(started) - over if len(set(started)) >= 2 else set()
-
-
-def _done(run: RunOnDisk) -> set[int]:
-    return {entry.job for entry in run.entries(journal.Published)}
-
-
-def _find(place: Place, word: str) -> psutil.Process:
-    """Wait for the one process of this place that runs a program."""
-    wait_for(lambda: len(_find_all(place, word)) == 1)
-    return _find_all(place, word)[0]
-
-
-def _find_ranks(place: Place) -> list[psutil.Process]:
-    ranks = [
-        process
-        for process in _find_all(place, "-m", "hvmpi")
-        if process.status() != psutil.STATUS_ZOMBIE
-    ]
-    # A payload that has not begun yet looks like the rank that starts it.
-    return [rank for rank in ranks if rank.info["ppid"] not in {other.pid for other in ranks}]
-
-
-def _find_all(place: Place, *words: str) -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.process_iter(["cmdline", "cwd", "ppid", "exe"])
-        if str(process.info["cwd"]).startswith(str(place.root))
-        and set(words) <= set(process.info["cmdline"] or ())
-        and "prterun" not in str(process.info["exe"])
-    ]
