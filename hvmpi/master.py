@@ -19,12 +19,13 @@ from hvmpi.campaign.journal import (
     FilePutAside,
     Published,
     Started,
+    Withdrawn,
 )
 from hvmpi.campaign.paths import manifest
 from hvmpi.campaign.run import Run
 from hvmpi.channel import Channel, Idle
 from hvmpi.errors import JournalError
-from hvmpi.files import sync_directory, write_whole
+from hvmpi.files import sha256_of, sync_directory, write_whole
 from hvmpi.messages import Assign, Goodbye, Hello, Report, Stop, Welcome
 
 __all__ = ["Master", "serve"]
@@ -132,7 +133,7 @@ class Master:
                 )
             )
             return True
-        again, reason = self._decide(report)
+        again, reason = self._again(report), report.reason
         self._write(
             Failed(
                 job=report.job,
@@ -151,30 +152,24 @@ class Master:
             name = report.outcome.name.lower()
             self._say(f"job {report.job} attempt {report.attempt}: {name}: {reason}")
         if not again:
-            self._put_file_aside(report)
+            self._put_file_aside(report.job, report.outcome, reason)
         return False
 
-    def _decide(self, report: Report) -> tuple[bool, str]:
-        """Say whether the job is tried again, and why the attempt failed."""
+    def _again(self, report: Report) -> bool:
+        """Say whether the job of a failed attempt is tried once more."""
         if report.outcome is Outcome.BAD_INPUT:
-            return False, report.reason
+            return False
         if report.outcome not in CHARGED:
-            return True, report.reason
-        used = self._ledger.charged(report.job) + 1
-        allowed = self._run.settings.max_attempts
-        if used < allowed:
-            return True, report.reason
-        return False, report.reason
+            return True
+        return self._ledger.charged(report.job) + 1 < self._run.settings.max_attempts
 
-    def _put_file_aside(self, report: Report) -> None:
+    def _put_file_aside(self, number: int, outcome: Outcome, reason: str) -> None:
         """Fail the jobs of an event file that cannot be read or could not be made."""
-        row = self._ledger.jobs[report.job]
+        row = self._ledger.jobs[number]
         event_file = int(row["event_file"])
         if int(row["kind"]) == Kind.GENERATION:
-            reason = f"its event file was not made: job {report.job}: {report.reason}"
-        elif report.outcome is Outcome.BAD_INPUT:
-            reason = report.reason
-        else:
+            reason = f"its event file was not made: job {number}: {reason}"
+        elif outcome is not Outcome.BAD_INPUT:
             return
         self._write(FilePutAside(event_file, reason))
 
@@ -208,16 +203,40 @@ class Master:
             self._run.journal.sync()
         for number in jobs:
             accepted = self._ledger.accepted[number]
-            for output in accepted.outputs:
-                self._rename(self._ledger.job(number), Output(*output))
+            job = self._ledger.job(number)
+            outputs = [Output(*output) for output in accepted.outputs]
+            reason = next(filter(None, (self._obstacle(output) for output in outputs)), "")
+            if reason:
+                self._withdraw(accepted, reason)
+                continue
+            for output in outputs:
+                self._rename(job, output)
             self._write(Published(number, accepted.attempt))
             if not self._run.settings.keep_logs:
                 shutil.rmtree(self._run.paths.job_logs(number), ignore_errors=True)
 
+    def _obstacle(self, output: Output) -> str:
+        """Say why an accepted output cannot be published; nothing where it can, or is already."""
+        part, final = (self._run.paths.resolve(path) for path in (output.part, output.path))
+        if final.exists():
+            if final.stat().st_size == output.size and sha256_of(final) == output.sha256:
+                return ""
+            return f"{str(final)!r} is there already and is not overwritten; move it away"
+        return "" if part.exists() else f"the output {str(part)!r} is gone"
+
+    def _withdraw(self, accepted: Accepted, reason: str) -> None:
+        again = self._ledger.charged(accepted.job) + 1 < self._run.settings.max_attempts
+        self._say(f"job {accepted.job} attempt {accepted.attempt}: output_invalid: {reason}")
+        self._write(Withdrawn(accepted.job, accepted.attempt, reason, again))
+        if not again:
+            self._put_file_aside(accepted.job, Outcome.OUTPUT_INVALID, reason)
+
     def _rename(self, job: Job, output: Output) -> None:
         part, final = (self._run.paths.resolve(path) for path in (output.part, output.path))
         try:
-            if part.exists():
+            if final.exists():
+                part.unlink(missing_ok=True)
+            else:
                 part.chmod(0o444)
                 part.replace(final)
                 sync_directory(final.parent)

@@ -44,6 +44,8 @@ class Settings:
         The run to take up again; empty for a new one.
     allow_version_change : bool
         Whether a rerun may use other versions than the run.
+    config : str
+        The config file that was read; empty where none was.
     show_all, show_job : bool, int
         What `plan` prints: each job; the commands of that job (-1: of a telling one).
     """
@@ -71,8 +73,14 @@ class Settings:
     test: bool = False
     timestamp: str = ""
     allow_version_change: bool = False
+    config: str = ""
     show_all: bool = False
     show_job: int = -1
+
+    @property
+    def samples_are_default(self) -> bool:
+        """Whether nothing was said of what is to be generated."""
+        return all(self.sources.get(option.name) == "default" for option in SAMPLE_OPTIONS)
 
 
 class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]
@@ -349,6 +357,7 @@ def load(verb: str, argv: Sequence[str]) -> Settings:
         verb=planned,
         samples=_samples(given),
         sources=given.sources,
+        config=given.config.path,
         test=verb == "plan" or getattr(given.arguments, "test", False),
         show_all=getattr(given.arguments, "show_all", False),
         show_job=getattr(given.arguments, "show_job", -1),

@@ -18,7 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -370,8 +370,11 @@ def _launch(launch: _Launch) -> int:
         _become_hvmpi(launch.argv)
     if verb not in NEEDS_MPI or {"-V", "--version"} & set(launch.argv):
         _become_hvmpi(launch.argv)
-    words = launch.argv[1:] if launch.argv[0] == verb else launch.argv
-    settings = load(verb, words)
+    named = launch.argv[0] == verb
+    settings = load(verb, launch.argv[1:] if named else launch.argv)
+    if not (named or settings.config or settings.timestamp) and settings.samples_are_default:
+        # Options alone are meant for the demo, not for 100,000 events of the defaults.
+        return _launch(replace(launch, argv=(*DEMO, *launch.argv)))
     hosts = read_hostfile(launch.hostfile)
     ranks = launch.ranks or count_ranks(hosts)
     if settings.test or ranks == 1:

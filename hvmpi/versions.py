@@ -33,7 +33,7 @@ def mpi_library() -> str:
         mpi4py.rc.finalize = False
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        return f"not found ({error})"
+        return f"not found ({str(error).strip().splitlines()[0]})"
     return MPI.Get_library_version().partition("\n")[0].partition(",")[0].strip("\0 ")
 
 

@@ -203,6 +203,34 @@ def test_what_was_accepted_is_published_by_the_next_master(three: Place, renamed
     assert three.hvmpi("verify").code == 0
 
 
+def test_an_accepted_output_that_is_gone_is_made_again(three: Place) -> None:
+    assert three.hvmpi(*THREE_JOBS, *shell('echo "$1" > "$4"')).code == 0
+    run = three.run()
+    _cut_after(run, journal.Accepted, 1)
+    final = run.directory / "aod/304795.6.1.2.2.aod.txt"
+    final.unlink()
+    assert three.hvmpi("rerun", run.timestamp).code == 0
+    assert final.read_text() == "1\n"
+    (lost,) = run.status().attempts[run.status().attempts["outcome"] == "output_invalid"]
+    assert (lost["job"], lost["attempt"]) == (1, 1)
+    assert "is gone" in lost["reason"]
+    assert three.hvmpi("verify").code == 0
+
+
+def test_what_is_there_already_is_not_overwritten(three: Place) -> None:
+    assert three.hvmpi(*THREE_JOBS, *shell('echo "$1" > "$4"')).code == 0
+    run = three.run()
+    _cut_after(run, journal.Started, 1)
+    final = run.directory / "aod/304795.6.1.2.2.aod.txt"
+    final.chmod(0o644)
+    final.write_text("somebody else's")
+    answer = three.hvmpi("rerun", run.timestamp, "--max-attempts=1")
+    assert answer.code == 1
+    assert "is not overwritten" in answer.out
+    assert final.read_text() == "somebody else's"
+    assert run.status().jobs["state"].tolist() == ["done", "failed", "done"]
+
+
 def test_a_batch_that_was_accepted_is_published_and_its_jobs_run(place: Place) -> None:
     words = ("run", "-b", "4", "-n", "2", "--job-size=2", *shell('cat "$3" > "$4"'))
     assert place.hvmpi(*words).code == 0

@@ -32,6 +32,7 @@ __all__ = [
     "Resumed",
     "RunBegun",
     "Started",
+    "Withdrawn",
     "find_completion",
     "find_launch",
     "read_entries",
@@ -154,6 +155,17 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Withdrawn:
+    """Accepted outputs could not be published: the attempt failed after all."""
+
+    type: ClassVar[str] = "withdrawn"
+    job: int
+    attempt: int
+    reason: str
+    again: bool
+
+
+@dataclass(frozen=True)
 class Failed:
     """An attempt did not make it; ``again`` says whether the job is tried once more."""
 
@@ -203,6 +215,7 @@ Entry = (
     | Started
     | Accepted
     | Published
+    | Withdrawn
     | Failed
     | FilePutAside
     | Ended
@@ -219,6 +232,7 @@ _ENTRIES: dict[str, type[Any]] = {
         Started,
         Accepted,
         Published,
+        Withdrawn,
         Failed,
         FilePutAside,
         Ended,

@@ -160,6 +160,7 @@ class Ledger:
             journal.Started: self._started,
             journal.Accepted: self._accepted,
             journal.Published: self._published,
+            journal.Withdrawn: self._withdrawn,
             journal.Failed: self._failed,
             journal.FilePutAside: self._put_aside,
             journal.Ended: self._ended,
@@ -362,6 +363,21 @@ class Ledger:
         self._move(entry.job, JobState.DONE)
         if self.jobs["kind"][entry.job] == Kind.GENERATION:
             self._event_file_made(int(self.jobs["event_file"][entry.job]), accepted)
+
+    def _withdrawn(self, entry: journal.Withdrawn) -> None:
+        if self.accepted.pop(entry.job, None) is None:
+            return
+        attempts = self.attempts
+        row = np.flatnonzero(
+            (attempts["job"] == entry.job) & (attempts["attempt"] == entry.attempt)
+        )
+        reason = self._reasons.row(entry.reason)
+        for place in (attempts[row[-1] :], self.jobs[entry.job : entry.job + 1]):
+            place["outcome"][0] = Outcome.OUTPUT_INVALID
+            place["reason"][0] = reason
+        self.jobs["events_out"][entry.job] = -1
+        self._charged[entry.job] += 1
+        self._move(entry.job, JobState.READY if entry.again else JobState.FAILED)
 
     def _event_file_made(self, event_file: int, accepted: journal.Accepted) -> None:
         for product, _, _, size, sha256 in accepted.outputs:

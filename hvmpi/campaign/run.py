@@ -165,15 +165,30 @@ def _make_directories(paths: RunPaths, settings: Settings) -> None:
     products = ["evnt"] if settings.verb != "reconstruct" else []
     if settings.verb != "generate":
         products += [p for p in ("hits", "rdo", "aod") if p == "aod" or p in settings.keep]
+    made: list[Path] = []
     for directory in [*map(paths.product_directory, products), paths.logs]:
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            made += _make(directory)
+            problem = "" if os.access(directory, os.W_OK) else "cannot be written"
         except OSError as error:
-            msg = f"{str(directory)!r} cannot be made ({error.strerror}); choose another directory"
-            raise UsageError(msg) from error
-        if not os.access(directory, os.W_OK):
-            msg = f"{str(directory)!r} cannot be written; choose another directory"
+            problem = f"cannot be made ({error.strerror})"
+        if problem:
+            _unmake(made)
+            msg = f"{str(directory)!r} {problem}; choose another directory"
             raise UsageError(msg)
+
+
+def _make(directory: Path) -> list[Path]:
+    """Make a directory and those above it; give the new ones, the uppermost first."""
+    new = [path for path in (directory, *directory.parents) if not path.exists()][::-1]
+    directory.mkdir(parents=True, exist_ok=True)
+    return new
+
+
+def _unmake(directories: list[Path]) -> None:
+    for directory in reversed(directories):
+        with contextlib.suppress(OSError):
+            directory.rmdir()
 
 
 def begin_run(settings: Settings, engine: Engine, plan: Plan) -> Run:
@@ -185,12 +200,14 @@ def begin_run(settings: Settings, engine: Engine, plan: Plan) -> Run:
         If a directory cannot be written.
     """
     run_dir = Path(settings.run_dir)
+    new = [path for path in (run_dir, *run_dir.parents) if not path.exists()][::-1]
     directory = create_run(run_dir)
     paths = paths_of(directory, settings)
     try:
         return _begin(paths, settings, engine, plan)
     except (OSError, HvmpiError) as error:
         shutil.rmtree(directory, ignore_errors=True)
+        _unmake(new)
         if isinstance(error, HvmpiError):
             raise
         msg = f"run-dir {str(run_dir)!r} cannot be written ({error.strerror}); choose another"
