@@ -18,6 +18,7 @@ from hvmpi.campaign.jobs import EventFile
 from hvmpi.campaign.paths import manifest
 from hvmpi.engine import Engine, EventCount
 from hvmpi.errors import BadEventFileError, InputError
+from hvmpi.files import sha256_of
 from hvmpi.settings import Settings
 
 __all__ = ["FoundFile", "Manifest", "find_event_files", "look_at", "read_manifest"]
@@ -235,7 +236,7 @@ def _counted(
         first_event=next_number if settings.renumber else int(numbers[0]),
         stem=stem,
         size=count.size,
-        sha256=made.sha256 if made else "",
+        sha256=made.sha256 if made else sha256_of(path),
         number_from=next_number if settings.renumber else -1,
     )
     follows = settings.renumber or bool(np.all(np.diff(numbers) == 1))

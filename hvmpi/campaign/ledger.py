@@ -67,7 +67,7 @@ ATTEMPT_FIELDS: list[tuple[str, str]] = [
 STEP_FIELDS: list[tuple[str, str]] = [
     ("job", "i4"),
     ("attempt", "u2"),
-    ("step", "S24"),
+    ("step", "i4"),
     ("wall_s", "f4"),
     ("cpu_s", "f4"),
     ("max_rss_mb", "f4"),
@@ -147,6 +147,7 @@ class Ledger:
         self._steps = _Rows(STEP_FIELDS)
         self._hosts = _Texts()
         self._reasons = _Texts()
+        self._step_names = _Texts()
         self._open: dict[int, int] = {}
         self._charged: npt.NDArray[np.uint16] = np.zeros(0, dtype=np.uint16)
         self._jobs_of_file: dict[int, list[tuple[int, int]]] = {}
@@ -191,6 +192,11 @@ class Ledger:
     def reasons(self) -> list[str]:
         """Texts of the reasons that rows refer to."""
         return self._reasons.texts
+
+    @property
+    def step_names(self) -> list[str]:
+        """Names of the steps that rows refer to."""
+        return self._step_names.texts
 
     @property
     def unfinished(self) -> int:
@@ -348,7 +354,7 @@ class Ledger:
             row["reason"] = reason
         self._attempts.view[open_row]["signal"] = signal
         for step in entry.steps:
-            self._steps.append((entry.job, entry.attempt, step[0].encode(), *step[1:]))
+            self._steps.append((entry.job, entry.attempt, self._step_names.row(step[0]), *step[1:]))
         return True
 
     def _accepted(self, entry: journal.Accepted) -> None:

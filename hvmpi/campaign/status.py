@@ -71,6 +71,11 @@ def _event_files(ledger: Ledger) -> npt.NDArray[Any]:
     return table
 
 
+def _steps(ledger: Ledger) -> npt.NDArray[Any]:
+    steps, names = ledger.steps, _texts(ledger.step_names or [""])
+    return _with_columns(steps, {"step": names[steps["step"]]})
+
+
 def _named(texts: list[str], field: str) -> npt.NDArray[Any]:
     column = _texts(texts)
     return np.array([(text,) for text in column], dtype=[(field, column.dtype)])
@@ -106,7 +111,7 @@ def write_status(
         file.attrs["updated"] = time.time()
         file["jobs"] = _with_enums(ledger.jobs)
         file["attempts"] = _with_enums(ledger.attempts)
-        file["steps"] = ledger.steps
+        file["steps"] = _steps(ledger)
         file["event_files"] = _event_files(ledger)
         file["hosts"] = _named(ledger.hosts, "name")
         file["reasons"] = _named(ledger.reasons, "text")
