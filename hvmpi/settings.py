@@ -73,7 +73,7 @@ class Settings:
     test: bool = False
     timestamp: str = ""
     allow_version_change: bool = False
-    config: str = ""
+    config: str = field(default="", compare=False)
     show_all: bool = False
     show_job: int = -1
 
