@@ -196,47 +196,105 @@ class _AllEvents(Source):
 
 
 def overhead(path: Path, scratch: Path, events: int, repeats: int) -> None:
-    """Print how much longer the fused chain takes than the libraries do for the same events.
+    """Print how much longer the fused chain takes than the libraries do for the same events."""
+    cost = ChainCost(path, scratch, events)
+    print(f"\n{events} events, {repeats} interleaved runs, CPU time in ms an event")
+    rows = []
+    for _ in range(repeats):
+        ours, theirs = cost.chain(), cost.libraries()
+        taken = {"chain": ours, **theirs}
+        row = {name: seconds / events * 1e3 for name, seconds in taken.items()}
+        rows.append(row | {"ratio": ours / sum(theirs.values())})
+    print_spread(rows)
+
+
+def print_spread(rows: list[dict[str, float]]) -> None:
+    """Print the median of each column, and from where to where it goes."""
+    for name in rows[0]:
+        column = [row[name] for row in rows]
+        print(
+            f"{name:>12}: median {statistics.median(column):7.3f}"
+            f"  ({min(column):.3f} - {max(column):.3f})"
+        )
+
+
+class ChainCost:
+    """CPU time of the fused chain, and of the libraries alone on the same events.
 
     The libraries: pyhepmc reading the file; ACTS running its algorithms over particles and noise
     that are ready, in one sequence; h5py compressing and writing the product's arrays, each at
     once. Everything else is the chain's. Start-up (imports, geometry) is in neither.
+
+    Parameters
+    ----------
+    path : Path
+        An event file whose events are numbered from 1.
+    scratch : Path
+        A directory to write to.
+    events : int
+        How many to take.
     """
-    records = list(evnt.read_events(path, 0, events))
-    if [record.event_number for record in records] != list(range(1, events + 1)):
-        print("overhead: not measured, the events are not numbered from 1 without gaps")
-        return
-    generated = [truth.from_genevent(record, RUN_NUMBER, record.event_number) for record in records]
-    drawn = {
-        event.event_number: digitization.noise(
-            detector(), generator(SEED, RUN_NUMBER, event.event_number, "noise")
-        )
-        for event in generated
-    }
-    product = scratch / "overhead.aod.h5"
-    chain.run(path, product, seed=SEED, events=events)
-    with h5py.File(product) as file:
-        arrays: dict[str, Any] = {}
-        file.visititems(
-            lambda name, node: (
-                arrays.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None
+
+    def __init__(self, path: Path, scratch: Path, events: int) -> None:
+        self._path, self._events = path, events
+        self._product, self._library = scratch / "cost.aod.h5", scratch / "library.h5"
+        # A campaign knows the event file's checksum; here the file may hold many more events.
+        self._sha256 = sha256_of(path)
+        run_number = evnt.scan(path).run_number
+        assert run_number is not None
+        self._run_number = run_number
+        self.chain()
+        records = list(evnt.read_events(path, 0, events))
+        if [record.event_number for record in records] != list(range(1, events + 1)):
+            sys.exit(f"{path}: the events are not numbered from 1 without gaps")
+        self._generated = [
+            truth.from_genevent(record, run_number, record.event_number) for record in records
+        ]
+        self._noise = {
+            number: digitization.noise(detector(), generator(SEED, run_number, number, "noise"))
+            for number in range(1, events + 1)
+        }
+        self._arrays: dict[str, Any] = {}
+        with h5py.File(self._product) as file:
+            file.visititems(self._take)
+
+    def _take(self, name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            self._arrays[name] = node[()]
+
+    def chain(self) -> float:
+        """Run the chain; give its CPU seconds."""
+        return _cpu(
+            lambda: chain.run(
+                self._path,
+                self._product,
+                seed=SEED,
+                events=self._events,
+                evnt_sha256=self._sha256,
             )
         )
 
-    # A campaign knows the event file's checksum; here the file may hold many more events.
-    sha256 = sha256_of(path)
+    def libraries(self) -> dict[str, float]:
+        """Let each library do its part; give their CPU seconds."""
+        sequence = _library_sequence(
+            {event.event_number: simulation.to_acts(event) for event in self._generated},
+            self._noise,
+            self._run_number,
+        )
+        return {
+            "read": _cpu(self._read),
+            "ACTS": _cpu(sequence.run),
+            "h5py": _cpu(self._write),
+        }
 
-    def ours() -> None:
-        chain.run(path, product, seed=SEED, events=events, evnt_sha256=sha256)
-
-    def read() -> None:
-        with pyhepmc.open(path) as stream:
-            for _ in zip(range(events), stream, strict=False):
+    def _read(self) -> None:
+        with pyhepmc.open(self._path) as stream:
+            for _ in zip(range(self._events), stream, strict=False):
                 pass
 
-    def write() -> None:
-        with h5py.File(scratch / "library.h5", "w", libver="v110") as file:
-            for name, values in arrays.items():
+    def _write(self) -> None:
+        with h5py.File(self._library, "w", libver="v110") as file:
+            for name, values in self._arrays.items():
                 file.create_dataset(
                     name,
                     data=values,
@@ -247,31 +305,15 @@ def overhead(path: Path, scratch: Path, events: int, repeats: int) -> None:
                     shuffle=True,
                 )
 
-    print(f"\n{events} events, {repeats} interleaved runs, CPU time in ms an event")
-    rows = []
-    for _ in range(repeats):
-        sequence = _library_sequence(
-            {e.event_number: simulation.to_acts(e) for e in generated}, drawn
-        )
-        taken = [_cpu(step) / events * 1e3 for step in (ours, read, sequence.run, write)]
-        rows.append((*taken, taken[0] / sum(taken[1:])))
-    for name, column in zip(
-        ("chain", "pyhepmc", "ACTS", "h5py", "ratio"), zip(*rows, strict=True), strict=True
-    ):
-        print(
-            f"{name:>8}: median {statistics.median(column):7.3f}"
-            f"  ({min(column):.3f} - {max(column):.3f})"
-        )
 
-
-def _library_sequence(particles: dict[int, Any], drawn: dict[int, Any]) -> Any:
+def _library_sequence(particles: dict[int, Any], drawn: dict[int, Any], run_number: int) -> Any:
     sequencer = acts.examples.Sequencer(
         numThreads=1, logLevel=LOG_LEVEL, trackFpes=False, outputTimingFile=""
     )
     sequencer.addReader(_AllEvents(particles))
     for algorithm in (
-        simulation.fatras(detector(), SEED, RUN_NUMBER),
-        digitization.smearing(detector(), SEED, RUN_NUMBER),
+        simulation.fatras(detector(), SEED, run_number),
+        digitization.smearing(detector(), SEED, run_number),
         _DrawnNoise(drawn),
         *tracking.algorithms(detector()),
     ):
