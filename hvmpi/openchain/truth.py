@@ -7,7 +7,6 @@ the fields of `hvmpi.openchain.schemas.TRUTH`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -30,7 +29,7 @@ __all__ = [
 
 C_MM_PER_NS = 299.792458
 
-LONG_LIVED = frozenset({35, 36, 4900111, 4900211})
+LONG_LIVED = (35, 36, 4900111, 4900211)
 """PDG numbers of what may decay in the detector: the s (35; 36 in other models), dark pions."""
 
 # What is simulated: softer and more forward particles leave no track to be found. A photon's
@@ -135,31 +134,143 @@ def _is_hard_process(status: NDArray[np.int32]) -> NDArray[np.bool_]:
     return np.asarray(((status >= 21) & (status <= 29)) | (status == 3))
 
 
-def _is_simulated(particles: Any, charges: NDArray[np.float64]) -> NDArray[np.bool_]:
-    pt = np.hypot(particles.px, particles.py)
+def _is_simulated(particles: NDArray[Any], charges: NDArray[np.float64]) -> NDArray[np.bool_]:
+    pt = np.hypot(particles["px"], particles["py"])
     # |eta| < limit, without a division by a vanishing pT
-    central = np.abs(particles.pz) < pt * math.sinh(MAX_ABS_ETA)
-    photon = (particles.pid == _PHOTON) & (pt > MIN_PHOTON_PT_GEV)
+    central = np.abs(particles["pz"]) < pt * math.sinh(MAX_ABS_ETA)
+    photon = (particles["pid"] == _PHOTON) & (pt > MIN_PHOTON_PT_GEV)
     visible = ((charges != 0.0) & (pt > MIN_PT_GEV)) | photon
-    return np.asarray((particles.status == _STABLE) & visible & central)
+    return np.asarray((particles["status"] == _STABLE) & visible & central)
 
 
-def _masses(particles: Any) -> NDArray[np.float64]:
-    momentum2 = particles.px**2 + particles.py**2 + particles.pz**2
-    squared = np.maximum(particles.e**2 - momentum2, 0.0)
-    given = np.maximum(particles.generated_mass, 0.0)
-    return np.asarray(np.where(particles.is_generated_mass_set, given, np.sqrt(squared)))
+def _masses(particles: NDArray[Any]) -> NDArray[np.float64]:
+    momentum2 = particles["px"] ** 2 + particles["py"] ** 2 + particles["pz"] ** 2
+    squared = np.maximum(particles["e"] ** 2 - momentum2, 0.0)
+    given = np.maximum(particles["mass"], 0.0)
+    return np.asarray(np.where(particles["is_mass_set"], given, np.sqrt(squared)))
 
 
-def _descendants(vertex: Any) -> Iterable[int]:
-    stack, seen = [vertex], set()
-    while stack:
-        for particle in stack.pop().particles_out:
-            yield particle.id
-            end = particle.end_vertex
-            if end is not None and end.id not in seen:
-                seen.add(end.id)
-                stack.append(end)
+class _Graph:
+    """Who comes from whom in an event record; particles and vertices by row, -1 for none.
+
+    Every array has one row more, for "none": -1 finds it.
+
+    Parameters
+    ----------
+    data : pyhepmc.GenEventData
+
+    Attributes
+    ----------
+    production, end : ndarray of int64, shape (n_particles + 1,)
+        Vertices.
+    positions : ndarray of float64, shape (n_vertices + 1, 4)
+        mm and ns. A vertex without a position has that of the vertex before it.
+    """
+
+    def __init__(self, data: Any) -> None:
+        size, vertices = len(data.particles), len(data.vertices)
+        self._pid = np.append(data.particles["pid"], 0)
+        # A link leads from a particle (positive) to a vertex (negative) or back; both from 1.
+        first, second = data.links1.astype(np.int64), data.links2.astype(np.int64)
+        enters = first > 0
+        self._incoming = _Groups(-second[enters] - 1, first[enters] - 1, vertices)
+        self._outgoing = _Groups(-first[~enters] - 1, second[~enters] - 1, vertices)
+        self.production = np.full(size + 1, -1)
+        self.production[self._outgoing.members] = self._outgoing.owners
+        self.end = np.full(size + 1, -1)
+        self.end[self._incoming.members] = self._incoming.owners
+        self.positions = self._positions(data)
+
+    def _positions(self, data: Any) -> NDArray[np.float64]:
+        start = data.event_pos
+        own = np.array([[*data.vertices[axis], getattr(start, axis)] for axis in "xyzt"]).T
+        own[:, 3] /= C_MM_PER_NS
+        placed = np.asarray(own.any(axis=1))
+        placed[-1] = True
+        return np.asarray(own[_nearest(self.production[self._incoming.nth(0)], placed)])
+
+    def children(self, vertex: int) -> NDArray[np.int64]:
+        """Return the particles that a vertex produces."""
+        return self._outgoing.of(vertex)
+
+    def descendants(self, vertex: int) -> list[int]:
+        """Return all particles that come from a vertex."""
+        starts, members = self._outgoing.starts.tolist(), self._outgoing.members.tolist()
+        ends = self.end.tolist()
+        stack, seen, found = [vertex], {vertex}, []
+        while stack:
+            here = stack.pop()
+            for child in members[starts[here] : starts[here + 1]]:
+                found.append(child)
+                end = ends[child]
+                if end >= 0 and end not in seen:
+                    seen.add(end)
+                    stack.append(end)
+        return found
+
+    def ancestors(self, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return each particle's nearest ancestor that is kept."""
+        mothers = self._mothers()
+        return np.asarray(_nearest(mothers, np.append(kept, True))[mothers[:-1]])
+
+    def _mothers(self) -> NDArray[np.int64]:
+        """Return the previous copies or the only mothers; -1 where partons hadronize."""
+        entering = self._incoming.counts[self.production]
+        first, second, third = (self._incoming.nth(n)[self.production] for n in range(3))
+        mothers = np.where(entering == 1, first, -1)
+        # A shower's branching holds two partons and their recoiler.
+        branching = (entering == 2) | (entering == 3)
+        for mother in (third, second, first):
+            copy = branching & (mother >= 0) & (self._pid[mother] == self._pid)
+            mothers[copy] = mother[copy]
+        return mothers
+
+
+class _Groups:
+    """Particles by the vertex that they enter or leave, in the order of the links.
+
+    Attributes
+    ----------
+    owners, members : ndarray of int64, shape (n_links,)
+        Vertices, ascending, and their particles.
+    counts : ndarray of int64, shape (n_vertices + 1,)
+        Members of each vertex; none of the last, which stands for no vertex.
+    starts : ndarray of int64, shape (n_vertices + 1,)
+        The members of vertex v are ``members[starts[v] : starts[v + 1]]``.
+    """
+
+    def __init__(self, owners: NDArray[Any], members: NDArray[Any], vertices: int) -> None:
+        order = np.argsort(owners, kind="stable")
+        self.owners, self.members = owners[order], members[order]
+        self.counts = np.bincount(owners, minlength=vertices + 1)
+        self.starts = np.cumsum(self.counts) - self.counts
+
+    def of(self, vertex: int) -> NDArray[np.int64]:
+        return np.asarray(self.members[self.starts[vertex] : self.starts[vertex + 1]])
+
+    def nth(self, place: int) -> NDArray[np.int64]:
+        """Return each vertex's particle at a place from 0 on; -1 if it has no such."""
+        found = np.full(len(self.counts), -1)
+        there = self.counts > place
+        found[there] = self.members[self.starts[there] + place]
+        return found
+
+
+def _nearest(before: NDArray[np.int64], stop: NDArray[Any]) -> NDArray[np.int64]:
+    """Follow ``before`` from each place to the first, itself included, where it may stop.
+
+    The last place stands for none, may always stop, and is given as -1.
+    """
+    here = np.arange(len(before))
+    here[-1] = -1
+    to = np.where(stop, here, before)
+    # Each round doubles the steps; a circle, which no sound record has, ends all the same.
+    for _ in range(len(before).bit_length()):
+        further = to[to]
+        if np.array_equal(further, to):
+            break
+        to = further
+    return to
 
 
 def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -> GeneratedEvent:
@@ -182,39 +293,43 @@ def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -
         If a momentum or position is not a number.
     """
     event.set_units(pyhepmc.Units.GEV, pyhepmc.Units.MM)
-    particles = event.numpy.particles
-    charges = np.array([charge(pdg_id) for pdg_id in particles.pid.tolist()], dtype=np.float64)
+    data = pyhepmc.GenEventData()
+    event.write_data(data)
+    particles, graph = data.particles, _Graph(data)
+    pid = particles["pid"]
+    distinct, where = np.unique(pid, return_inverse=True)
+    charges = np.array([charge(pdg_id) for pdg_id in distinct.tolist()], dtype=np.float64)[where]
     simulated = _is_simulated(particles, charges)
-    keep = _is_hard_process(particles.status)
+    keep = _is_hard_process(particles["status"])
 
-    records = event.particles
-    llp = np.full(len(records), -1)
-    for row in np.flatnonzero(np.isin(np.abs(particles.pid), list(LONG_LIVED))).tolist():
-        end = records[row].end_vertex
-        if end is None or any(child.pid == particles.pid[row] for child in end.particles_out):
+    llp = np.full(len(pid), -1)
+    for row in np.flatnonzero(np.isin(np.abs(pid), LONG_LIVED)).tolist():
+        end = int(graph.end[row])
+        if end < 0 or (pid[graph.children(end)] == pid[row]).any():
             continue
         keep[row] = True
-        for child in end.particles_out:
-            keep[child.id - 1] = True
-        for identifier in _descendants(end):
-            llp[identifier - 1] = row
+        keep[graph.children(end)] = True
+        llp[graph.descendants(end)] = row
 
     rows = np.flatnonzero(keep | simulated)
-    made, decayed, parent = _history(records, keep, rows.tolist())
-    px, py, pz = (getattr(particles, axis)[rows] for axis in ("px", "py", "pz"))
-    mass = _masses(particles)[rows]
+    made = graph.positions[graph.production[rows]]
+    decayed = graph.positions[graph.end[rows]]
+    decayed[~keep[rows] | (graph.end[rows] < 0)] = math.nan
+    chosen = particles[rows]
+    px, py, pz = (chosen[axis] for axis in ("px", "py", "pz"))
+    mass = _masses(chosen)
     if not all(np.isfinite(values).all() for values in (px, py, pz, mass, made)):
         raise BadEventFileError(
             f"event {event_number} holds a momentum, mass or position that is not a number"
         )
     inside = (np.hypot(made[:, 0], made[:, 1]) < WORLD_R_MM) & (np.abs(made[:, 2]) < WORLD_Z_MM)
 
-    new_row = np.full(len(records) + 1, -1)
+    new_row = np.full(len(pid) + 1, -1)
     new_row[rows] = np.arange(len(rows))
     truth: Table = {
         "barcode": rows + 1,
-        "pdg_id": particles.pid[rows],
-        "status": particles.status[rows],
+        "pdg_id": chosen["pid"],
+        "status": chosen["status"],
         "charge": charges[rows],
         "mass": mass,
         "px": px,
@@ -228,76 +343,14 @@ def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -
         "decay_y": decayed[:, 1],
         "decay_z": decayed[:, 2],
         "decay_t": decayed[:, 3],
-        "parent": new_row[parent],
+        "parent": new_row[graph.ancestors(keep)[rows]],
         "llp": new_row[llp[rows]],
     }
     return GeneratedEvent(
         run_number=run_number,
         event_number=event_number,
-        weight=float(event.weights[0]) if event.weights else 1.0,
+        weight=float(data.weights[0]) if len(data.weights) else 1.0,
         truth=truth,
         simulated=np.flatnonzero(simulated[rows] & inside),
         keep=keep[rows],
     )
-
-
-def _history(
-    records: Any, keep: NDArray[np.bool_], rows: list[int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return production points, decay points (mm, mm, mm, ns; NaN without) and parents' rows."""
-    places: dict[int, tuple[float, float, float, float]] = {}
-
-    def place(vertex: Any) -> tuple[float, float, float, float]:
-        point = places.get(vertex.id)
-        if point is None:
-            position = vertex.position
-            point = (position.x, position.y, position.z, position.t / C_MM_PER_NS)
-            places[vertex.id] = point
-        return point
-
-    kept = keep.tolist()
-    ancestors: dict[int, int] = {}
-
-    def ancestor(particle: Any) -> int:
-        passed = []
-        found = -1
-        while (mother := _mother(particle)) is not None:
-            if mother.id in ancestors:
-                found = ancestors[mother.id]
-                break
-            if kept[mother.id - 1]:
-                found = mother.id - 1
-                break
-            passed.append(mother.id)
-            particle = mother
-        ancestors.update(dict.fromkeys(passed, found))
-        return found
-
-    nowhere = (math.nan,) * 4
-    made, decayed, parent = [], [], []
-    for row in rows:
-        particle = records[row]
-        production = particle.production_vertex
-        end = particle.end_vertex if kept[row] else None
-        made.append(place(production) if production is not None else (0.0,) * 4)
-        decayed.append(place(end) if end is not None else nowhere)
-        parent.append(ancestor(particle))
-    return (
-        np.array(made, dtype=np.float64).reshape(-1, 4),
-        np.array(decayed, dtype=np.float64).reshape(-1, 4),
-        np.array(parent, dtype=np.int64),
-    )
-
-
-def _mother(particle: Any) -> Any:
-    """Return the particle's previous copy or its only mother; None where partons hadronize."""
-    vertex = particle.production_vertex
-    incoming = vertex.particles_in if vertex is not None else []
-    if len(incoming) == 1:
-        return incoming[0]
-    # A shower's branching holds two partons and their recoiler.
-    if len(incoming) <= 3:
-        for mother in incoming:
-            if mother.pid == particle.pid:
-                return mother
-    return None
