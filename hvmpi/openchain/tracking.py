@@ -15,10 +15,10 @@ import acts.examples
 import numpy as np
 from acts.examples import (
     ConstTrackContainer,
-    IndexSourceLink,
     MeasurementContainer,
     MeasurementParticlesMap,
     MeasurementSubset,
+    ProtoTrackContainer,
 )
 from numpy.typing import NDArray
 
@@ -133,6 +133,10 @@ def _tracks(passing: Pass) -> str:
     return f"{passing.name}_tracks"
 
 
+def _measurement_lists(passing: Pass) -> str:
+    return f"{passing.name}_measurement_lists"
+
+
 class _AllMeasurements(acts.examples.IAlgorithm):  # type: ignore[misc]
     """Offers all measurements, noise too, to the standard pass."""
 
@@ -231,7 +235,16 @@ def _pass_algorithms(detector: Detector, passing: Pass, measurements: str) -> li
         nMeasurementsMin=passing.min_measurements,
         maximumIterations=1_000_000,
     )
-    return [space_points, seeding, estimate, finding, ambiguities]
+    # Lists of measurements: going from state to state in Python takes twice as long.
+    trajectories = acts.examples.TracksToTrajectories(
+        level=level, inputTracks=_tracks(passing), outputTrajectories=f"{name}_trajectories"
+    )
+    lists = acts.examples.TrajectoriesToProtoTracks(
+        level=level,
+        inputTrajectories=f"{name}_trajectories",
+        outputProtoTracks=_measurement_lists(passing),
+    )
+    return [space_points, seeding, estimate, finding, ambiguities, trajectories, lists]
 
 
 def _seeding(passing: Pass) -> dict[str, Any]:
@@ -278,7 +291,11 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         for passing in (STANDARD, LARGE_RADIUS):
             handle = acts.examples.ReadDataHandle(self, ConstTrackContainer, passing.name)
             handle.initialize(_tracks(passing))
-            self._tracks.append(handle)
+            lists = acts.examples.ReadDataHandle(self, ProtoTrackContainer, f"{passing.name}_lists")
+            lists.initialize(_measurement_lists(passing))
+            self._tracks.append((handle, lists))
+        self._measurements = acts.examples.ReadDataHandle(self, MeasurementContainer, "in")
+        self._measurements.initialize(MEASUREMENTS)
         self._particles = acts.examples.ReadDataHandle(self, MeasurementParticlesMap, "map")
         self._particles.initialize(PARTICLES_OF_MEASUREMENTS)
         self._strip_volumes = frozenset(
@@ -286,48 +303,54 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         )
         self._passes: list[Table] = []
         self._used: list[list[int]] = []
-        self._counts: list[tuple[int, ...]] = []
+        self._strips: list[int] = []
+        self._holes: list[tuple[int, int]] = []
         self._left_by: dict[int, list[int]] = {}
 
     def execute(self, context: Any) -> Any:
         """Copy what is wanted; nothing of ACTS's is kept."""
-        self._passes, self._used, self._counts, self._left_by = [], [], [], {}
+        store = context.eventStore
+        self._passes, self._used, self._strips, self._holes = [], [], [], []
+        self._left_by = {}
         # One look-up a particle costs a fifth of one a measurement.
-        measurements = self._particles(context.eventStore).invert()
+        left = self._particles(store).invert()
         for packed in self._candidates():
-            for index in measurements.valuesFor(unpack_barcode(packed)):
+            for index in left.valuesFor(unpack_barcode(packed)):
                 self._left_by.setdefault(index, []).append(packed)
-        for large_radius, handle in enumerate(self._tracks):
-            tracks = handle(context.eventStore)
+        measurements = self._measurements(store)
+        for large_radius, (handle, lists) in enumerate(self._tracks):
+            tracks = handle(store)
             table = {
                 "parameters": np.array(tracks.parameters).reshape(-1, 6),
                 "covariance": np.array(tracks.covariance).reshape(-1, 6, 6),
                 "chi2": np.array(tracks.chi2),
                 "ndf": np.array(tracks.ndf),
+                "outliers": np.array(tracks.nOutliers),
                 "large_radius": np.full(len(tracks), large_radius),
             }
             self._passes.append(table)
-            plain = (np.array(tracks.nHoles) == 0) & (np.array(tracks.nOutliers) == 0)
-            for track, only_measurements in zip(tracks, plain.tolist(), strict=True):
-                self._take_states(track, only_measurements=only_measurements)
+            used = [list(indices) for indices in lists(store)]
+            self._used += used
+            self._strips += [
+                sum(self._is_strip(measurements[index].geometryId) for index in indices)
+                for indices in used
+            ]
+            self._holes += [
+                self._count_holes(track) if holes else (0, 0)
+                for track, holes in zip(tracks, np.array(tracks.nHoles).tolist(), strict=True)
+            ]
         return SUCCESS
 
-    def _take_states(self, track: Any, *, only_measurements: bool) -> None:
-        states = track.trackStatesReversed
-        holes = [0, 0]
-        outliers = 0
-        # Asking a state what it is takes as long as all the rest.
-        if not only_measurements:
-            states = list(states)
-            for state in states:
-                if state.typeFlags.isHole:
-                    holes[state.referenceSurface.geometryId.volume in self._strip_volumes] += 1
-            outliers = sum(state.typeFlags.isOutlier for state in states)
-            states = [state for state in states if state.typeFlags.isMeasurement]
-        links = [IndexSourceLink.fromSourceLink(state.uncalibratedSourceLink) for state in states]
-        strips = sum(link.geometryId().volume in self._strip_volumes for link in links)
-        self._counts.append((len(links) - strips, strips, *holes, outliers))
-        self._used.append([link.index() for link in links])
+    def _is_strip(self, sensor: Any) -> bool:
+        return sensor.volume in self._strip_volumes
+
+    def _count_holes(self, track: Any) -> tuple[int, int]:
+        strips = [
+            self._is_strip(state.referenceSurface.geometryId)
+            for state in track.trackStatesReversed
+            if state.typeFlags.isHole
+        ]
+        return len(strips) - sum(strips), sum(strips)
 
     def tracks(self, truth: Table) -> Table:
         """Return the tracks of the last event.
@@ -360,11 +383,12 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         table["chi2"], table["large_radius"] = columns["chi2"], columns["large_radius"]
         # ACTS counts the measured coordinates and leaves the parameters to the reader.
         table["ndf"] = columns["ndf"].astype(np.int64) - len(names)
-        counts = np.array(self._counts, dtype=np.int64).reshape(-1, 5)
-        for column, name in enumerate(
-            ("n_pixel", "n_strip", "holes_pixel", "holes_strip", "outliers")
-        ):
-            table[name] = counts[:, column]
+        strips = np.array(self._strips, dtype=np.int64)
+        measurements = np.array([len(used) for used in self._used], dtype=np.int64)
+        table["n_pixel"], table["n_strip"] = measurements - strips, strips
+        holes = np.array(self._holes, dtype=np.int64).reshape(-1, 2)
+        table["holes_pixel"], table["holes_strip"] = holes.T
+        table["outliers"] = columns["outliers"]
         table["shared"] = self._shared()
         rows = {barcode: row for row, barcode in enumerate(truth["barcode"].tolist())}
         links = [self._link(used, rows) for used in self._used]
