@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,10 +61,23 @@ def _parser() -> argparse.ArgumentParser:
             step.add_argument(
                 "--run-number", type=int, help="for files that have none of their own"
             )
+            step.add_argument(
+                "--input-sha256",
+                type=_sha256,
+                metavar="HEX",
+                help="the event file's SHA-256 where it is known; else the file is read for it",
+            )
         if name == "chain":
             step.add_argument("--hits", type=Path, help="keep the HITS too")
             step.add_argument("--rdo", type=Path, help="keep the RDO too")
     return parser
+
+
+def _sha256(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        msg = f"{text!r} is no SHA-256: it has 64 hexadecimal digits"
+        raise argparse.ArgumentTypeError(msg)
+    return text.lower()
 
 
 def _step(steps: Any, name: str, what: str) -> argparse.ArgumentParser:
@@ -103,6 +117,7 @@ def _simulate(given: argparse.Namespace) -> Any:
         events=given.events,
         number_from=given.number_from,
         run_number=given.run_number,
+        evnt_sha256=given.input_sha256,
     )
 
 
@@ -134,6 +149,7 @@ def _chain(given: argparse.Namespace) -> Any:
         events=given.events,
         number_from=given.number_from,
         run_number=given.run_number,
+        evnt_sha256=given.input_sha256,
         hits=given.hits,
         rdo=given.rdo,
     )

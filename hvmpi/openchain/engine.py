@@ -123,6 +123,8 @@ class OpenChainEngine:
         ]
         if job.event_file.number_from >= 0:
             words.append(f"--number-from={job.first_event}")
+        if job.event_file.sha256:
+            words.append(f"--input-sha256={job.event_file.sha256}")
         return words
 
     def _output(self, job: Job, product: str, paths: AttemptPaths) -> StepOutput:
