@@ -48,23 +48,22 @@ def primary_vertex(tracks: Table) -> tuple[Table, NDArray[np.float64]]:
     seed = int(np.argmax(near @ np.minimum(pt2, 100.0)))
 
     point = np.array([0.0, 0.0, np.median(z0[near[seed]])])
-    derivatives, inverse = _linearized({name: values[chosen] for name, values in tracks.items()})
+    derivatives, inverse = _linearized(tracks, chosen)
     measured = np.stack([tracks["d0"][chosen], z0], axis=1)
+    projected = derivatives.transpose(0, 2, 1) @ inverse
+    normals = (projected @ derivatives).reshape(-1, 9)
+    rights = (projected @ measured[:, :, None])[:, :, 0]
     prior = np.diag(1.0 / np.square(_BEAM_SPOT_MM))
     for temperature in _TEMPERATURES:
-        residuals = measured - derivatives @ point
-        chi2 = np.einsum("ni,nij,nj->n", residuals, inverse, residuals)
+        chi2 = _chi2(measured - derivatives @ point, inverse)
         argument = np.minimum((chi2 - _CHI2_CUT) / (2.0 * temperature), 700.0)
         weight = 1.0 / (1.0 + np.exp(argument))
-        normal = np.einsum("n,nia,nij,njb->ab", weight, derivatives, inverse, derivatives)
-        right = np.einsum("n,nia,nij,nj->a", weight, derivatives, inverse, measured)
-        covariance = np.linalg.inv(normal + prior)
-        point = covariance @ right
+        covariance = np.linalg.inv((weight @ normals).reshape(3, 3) + prior)
+        point = covariance @ (weight @ rights)
     if np.count_nonzero(weight > 0.5) < 2:
         return _table([]), weights
     weights[chosen] = weight
-    residuals = measured - derivatives @ point
-    chi2 = np.einsum("ni,nij,nj->n", residuals, inverse, residuals)
+    chi2 = _chi2(measured - derivatives @ point, inverse)
     row = (
         *point,
         *np.diag(covariance),
@@ -77,22 +76,28 @@ def primary_vertex(tracks: Table) -> tuple[Table, NDArray[np.float64]]:
     return _table([row]), weights
 
 
-def _linearized(tracks: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _chi2(residuals: NDArray[np.float64], inverse: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.einsum("ni,nij,nj->n", residuals, inverse, residuals))
+
+
+def _linearized(
+    tracks: Table, chosen: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return d(d0, z0)/d(x, y, z) and the inverse covariance of (d0, z0), by track.
 
     A straight line at azimuth phi through (x, y, z) near the z axis has, in ACTS's signs,
     d0 = -x sin(phi) + y cos(phi) and z0 = z - (x cos(phi) + y sin(phi)) cot(theta).
     """
-    sin, cos = np.sin(tracks["phi"]), np.cos(tracks["phi"])
-    cot = 1.0 / np.tan(tracks["theta"])
+    sin, cos = np.sin(tracks["phi"][chosen]), np.cos(tracks["phi"][chosen])
+    cot = 1.0 / np.tan(tracks["theta"][chosen])
     zero, one = np.zeros_like(sin), np.ones_like(sin)
     derivatives = np.stack(
         [np.stack([-sin, cos, zero], axis=1), np.stack([-cos * cot, -sin * cot, one], axis=1)],
         axis=1,
     )
     covariance = np.empty((len(sin), 2, 2))
-    covariance[:, 0, 0], covariance[:, 1, 1] = tracks["var_d0"], tracks["var_z0"]
-    covariance[:, 0, 1] = covariance[:, 1, 0] = tracks["cov_d0_z0"]
+    covariance[:, 0, 0], covariance[:, 1, 1] = tracks["var_d0"][chosen], tracks["var_z0"][chosen]
+    covariance[:, 0, 1] = covariance[:, 1, 0] = tracks["cov_d0_z0"][chosen]
     return derivatives, np.asarray(np.linalg.inv(covariance), dtype=np.float64)
 
 
