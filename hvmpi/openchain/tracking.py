@@ -7,7 +7,7 @@ from the beam line; it finds the decay products of long-lived particles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -298,26 +298,24 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         self._measurements.initialize(MEASUREMENTS)
         self._particles = acts.examples.ReadDataHandle(self, MeasurementParticlesMap, "map")
         self._particles.initialize(PARTICLES_OF_MEASUREMENTS)
-        self._strip_volumes = frozenset(
-            volume for kind in SUB_DETECTORS if kind.strip for volume in kind.volumes
-        )
+        self._is_strip = np.zeros(256, dtype=bool)
+        for kind in SUB_DETECTORS:
+            self._is_strip[list(kind.volumes)] = kind.strip
         self._passes: list[Table] = []
         self._used: list[list[int]] = []
-        self._strips: list[int] = []
+        self._volumes: list[int] = []
         self._holes: list[tuple[int, int]] = []
-        self._left_by: dict[int, list[int]] = {}
+        self._left: dict[int, list[int]] = {}
 
     def execute(self, context: Any) -> Any:
         """Copy what is wanted; nothing of ACTS's is kept."""
         store = context.eventStore
-        self._passes, self._used, self._strips, self._holes = [], [], [], []
-        self._left_by = {}
+        self._passes, self._used, self._holes = [], [], []
         # One look-up a particle costs a fifth of one a measurement.
         left = self._particles(store).invert()
-        for packed in self._candidates():
-            for index in left.valuesFor(unpack_barcode(packed)):
-                self._left_by.setdefault(index, []).append(packed)
-        measurements = self._measurements(store)
+        self._left = {
+            packed: left.valuesFor(unpack_barcode(packed)) for packed in self._candidates()
+        }
         for large_radius, (handle, lists) in enumerate(self._tracks):
             tracks = handle(store)
             table = {
@@ -329,24 +327,20 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
                 "large_radius": np.full(len(tracks), large_radius),
             }
             self._passes.append(table)
-            used = [list(indices) for indices in lists(store)]
-            self._used += used
-            self._strips += [
-                sum(self._is_strip(measurements[index].geometryId) for index in indices)
-                for indices in used
-            ]
+            self._used += [list(indices) for indices in lists(store)]
             self._holes += [
                 self._count_holes(track) if holes else (0, 0)
                 for track, holes in zip(tracks, np.array(tracks.nHoles).tolist(), strict=True)
             ]
+        measurements = self._measurements(store)
+        self._volumes = [
+            measurements[index].geometryId.volume for indices in self._used for index in indices
+        ]
         return SUCCESS
-
-    def _is_strip(self, sensor: Any) -> bool:
-        return sensor.volume in self._strip_volumes
 
     def _count_holes(self, track: Any) -> tuple[int, int]:
         strips = [
-            self._is_strip(state.referenceSurface.geometryId)
+            self._is_strip[state.referenceSurface.geometryId.volume]
             for state in track.trackStatesReversed
             if state.typeFlags.isHole
         ]
@@ -383,35 +377,52 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         table["chi2"], table["large_radius"] = columns["chi2"], columns["large_radius"]
         # ACTS counts the measured coordinates and leaves the parameters to the reader.
         table["ndf"] = columns["ndf"].astype(np.int64) - len(names)
-        strips = np.array(self._strips, dtype=np.int64)
-        measurements = np.array([len(used) for used in self._used], dtype=np.int64)
-        table["n_pixel"], table["n_strip"] = measurements - strips, strips
+        lengths = np.array([len(used) for used in self._used], dtype=np.int64)
+        owner = np.repeat(np.arange(len(lengths)), lengths)
+        used = np.array([index for indices in self._used for index in indices], dtype=np.int64)
+        volumes = np.array(self._volumes, dtype=np.int64)
+        table["n_strip"] = np.bincount(owner[self._is_strip[volumes]], minlength=len(lengths))
+        table["n_pixel"] = lengths - table["n_strip"]
         holes = np.array(self._holes, dtype=np.int64).reshape(-1, 2)
         table["holes_pixel"], table["holes_strip"] = holes.T
         table["outliers"] = columns["outliers"]
-        table["shared"] = self._shared()
-        rows = {barcode: row for row, barcode in enumerate(truth["barcode"].tolist())}
-        links = [self._link(used, rows) for used in self._used]
-        table["truth"] = np.array([row for row, _ in links], dtype=np.int64)
-        table["match"] = np.array([share for _, share in links], dtype=np.float64)
+        twice = np.bincount(used)[used] > 1
+        table["shared"] = np.bincount(owner[twice], minlength=len(lengths))
+        table["truth"], votes = self._most(used, owner, len(lengths), truth["barcode"])
+        table["match"] = votes / lengths
+        table["truth"][table["match"] <= MIN_MATCH] = -1
         return table
 
-    def _shared(self) -> NDArray[np.int64]:
-        if not self._used:
-            return np.zeros(0, dtype=np.int64)
-        every = np.concatenate([np.array(used) for used in self._used])
-        twice = np.bincount(every)[every] > 1
-        starts = np.cumsum([0, *(len(used) for used in self._used[:-1])])
-        return np.add.reduceat(twice.astype(np.int64), starts)
+    def _most(
+        self,
+        used: NDArray[np.int64],
+        owner: NDArray[np.int64],
+        tracks: int,
+        barcodes: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the row of the particle that left most of each track, and how much it left.
 
-    def _link(self, used: list[int], rows: Mapping[int, int]) -> tuple[int, float]:
-        counts: dict[int, int] = {}
-        for index in used:
-            for barcode in self._left_by.get(index, ()):
-                counts[barcode] = counts.get(barcode, 0) + 1
-        if not counts:
-            return -1, 0.0
-        # The smaller barcode where two left as many.
-        barcode = max(counts, key=lambda packed: (counts[packed], -packed))
-        share = counts[barcode] / len(used)
-        return (rows[barcode] if share > MIN_MATCH else -1), share
+        Parameters
+        ----------
+        used, owner : ndarray of int64, shape (n_used,)
+            Measurements, and the tracks that use them.
+        tracks : int
+        barcodes : ndarray of int64
+            Of the truth, ascending.
+        """
+        left = np.array([index for indices in self._left.values() for index in indices], dtype=int)
+        by = np.searchsorted(barcodes, list(self._left))
+        by = np.repeat(by, [len(indices) for indices in self._left.values()])
+        order = np.argsort(left, kind="stable")
+        first, last = (np.searchsorted(left[order], used, side) for side in ("left", "right"))
+        # A measurement may have been left by several, or by none.
+        count = last - first
+        pair = np.repeat(last - np.cumsum(count), count) + np.arange(count.sum())
+        size = max(len(barcodes), 1)
+        key, votes = np.unique(np.repeat(owner, count) * size + by[order[pair]], return_counts=True)
+        track, row = np.divmod(key, size)
+        # The last that is assigned stays: the most votes, and the smaller barcode of two equals.
+        ranking = np.lexsort((-row, votes))
+        rows, most = np.full(tracks, -1), np.zeros(tracks, dtype=np.int64)
+        rows[track[ranking]], most[track[ranking]] = row[ranking], votes[ranking]
+        return rows, most
