@@ -60,15 +60,11 @@ def unpack_barcode(packed: int) -> Any:
 
 def to_acts(event: GeneratedEvent) -> Any:
     """Return the particles to simulate as ACTS's container."""
-    table = {name: values[event.simulated] for name, values in event.truth.items()}
+    table = {name: event.truth[name][event.simulated] for name in _SENT}
     momentum = np.sqrt(table["px"] ** 2 + table["py"] ** 2 + table["pz"] ** 2)
     container = SimParticleContainer()
-    for barcode, pdg_id, charge, mass, p, px, py, pz, x, y, z, t in zip(
-        *(table[name].tolist() for name in ("barcode", "pdg_id", "charge", "mass")),
-        momentum.tolist(),
-        *(table[name].tolist() for name in ("px", "py", "pz", "x", "y", "z", "t")),
-        strict=True,
-    ):
+    columns = (values.tolist() for values in (momentum, *table.values()))
+    for p, barcode, pdg_id, charge, mass, px, py, pz, x, y, z, t in zip(*columns, strict=True):
         particle = SimParticle(unpack_barcode(barcode), acts.PdgParticle(pdg_id), charge, mass)
         particle.direction = acts.Vector3(px / p, py / p, pz / p)
         particle.absoluteMomentum = p
@@ -102,9 +98,8 @@ def hits_to_acts(hits: Table) -> Any:
     return container
 
 
-_SECONDARY = (
-    *("barcode", "pdg_id", "charge", "mass", "px", "py", "pz", "x", "y", "z", "t", "hits"),
-)
+_SENT = ("barcode", "pdg_id", "charge", "mass", "px", "py", "pz", "x", "y", "z", "t")
+_SECONDARY = (*_SENT, "hits")
 _POSITION = ("x", "y", "z", "ct")
 _BEFORE = ("px", "py", "pz", "e")
 _AFTER = ("px_after", "py_after", "pz_after", "e_after")

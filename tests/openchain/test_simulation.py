@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,3 +199,48 @@ def test_truth_has_its_fields(signal_evnt: Path) -> None:
     event = truth.from_genevent(record, RUN_NUMBER, 1)
     assert set(event.truth) | {"hits"} == {field.name for field in TRUTH}
     assert len({len(values) for values in event.truth.values()}) == 1
+
+
+def _family() -> Any:
+    """Return an event in which two vertices have no position and a shower branches.
+
+    1, 2 beams -> 3 s, 4 g; 3 s at (30, 40, 50) -> 5 b, 6 b~; 5 b, 4 g recoiling -> 7 b, 8 g, 9 g;
+    7 b, 8 g, 6 b~ -> 10 pi+ (hadronization of three partons, a b among them).
+    """
+    import pyhepmc
+
+    event = pyhepmc.GenEvent(pyhepmc.Units.GEV, pyhepmc.Units.MM)
+    kinds = [(2212, 4), (2212, 4), (35, 2), (21, 51), (5, 23), (-5, 23), (5, 71), (21, 71)]
+    kinds += [(21, 1), (211, 1)]
+    p = [pyhepmc.GenParticle((1.0 + n, 0, 0.5, 20.0), *kind) for n, kind in enumerate(kinds)]
+    graph = [((0, 1), (2, 3), 0), ((2,), (4, 5), 30), ((4, 3), (6, 7, 8), 0), ((6, 7, 5), (9,), 0)]
+    for incoming, outgoing, x in graph:
+        vertex = pyhepmc.GenVertex((x, x * 4 / 3, x * 5 / 3, x * 10))
+        for n in incoming:
+            vertex.add_particle_in(p[n])
+        for n in outgoing:
+            vertex.add_particle_out(p[n])
+        event.add_vertex(vertex)
+    return event
+
+
+def test_truth_knows_who_comes_from_whom() -> None:
+    record = _family()
+    event = truth.from_genevent(record, RUN_NUMBER, 1)
+    table = event.truth
+    by_kind = {int(number): row for row, number in enumerate(table["pdg_id"])}
+    s, pion = by_kind[35], by_kind[211]
+    assert sorted(table["pdg_id"].tolist()) == [-5, 5, 35, 211]
+    for quark in (by_kind[5], by_kind[-5]):
+        assert (table["parent"][quark], table["llp"][quark]) == (s, s)
+        assert [float(table[axis][quark]) for axis in "xyz"] == pytest.approx([30, 40, 50])
+        assert table["t"][quark] == pytest.approx(300 / truth.C_MM_PER_NS)
+    # Three partons make it, none of them a pion: it has the s above it, but no mother.
+    assert (table["parent"][pion], table["llp"][pion]) == (-1, s)
+    assert (table["parent"][s], table["llp"][s]) == (-1, -1)
+    # As pyhepmc has it: a vertex without a position is where its first incoming one was made.
+    assert table["x"][pion] == pytest.approx(30)
+    for row, barcode in enumerate(table["barcode"].tolist()):
+        made = record.particles[barcode - 1].production_vertex.position
+        place = [float(table[axis][row]) for axis in "xyz"]
+        assert place == pytest.approx([made.x, made.y, made.z])
