@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hvmpi import worker
-from hvmpi.campaign.lock import refuse_in_progress
-from hvmpi.campaign.paths import RunPaths
+from hvmpi.campaign.ledger import replay
 from hvmpi.campaign.plan import make_plan
-from hvmpi.campaign.run import Run, begin_run, resume_run
+from hvmpi.campaign.run import Run, begin_run, paths_of, refuse_places, resume_run
 from hvmpi.channel import Channel, Idle, MpiChannel, local_pair
 from hvmpi.engine import Engine, make_engine
 from hvmpi.errors import SetupError
@@ -20,7 +19,7 @@ from hvmpi.master import serve
 from hvmpi.messages import Goodbye, Hello, Stop
 from hvmpi.ranks import world
 from hvmpi.settings import Settings, load
-from hvmpi.view.plan import show_plan
+from hvmpi.view.plan import show_plan, show_rest
 from hvmpi.view.status import show_status
 
 __all__ = ["conduct", "refuse_early"]
@@ -61,6 +60,10 @@ def _prepare(settings: Settings, engine: Engine) -> Run | None:
     if settings.timestamp and not settings.test:
         _check_preflight(engine)
         return resume_run(settings, engine)
+    if settings.timestamp:
+        paths = paths_of(Path(settings.run_dir) / settings.timestamp, settings)
+        show_rest(replay(paths.journal), paths, settings, engine)
+        return None
     plan = make_plan(settings, engine)
     if settings.test:
         show_plan(plan, settings, engine)
@@ -135,8 +138,6 @@ def refuse_early(settings: Settings) -> None:
     """
     engine = make_engine(settings)
     _check_preflight(engine)
-    if settings.timestamp:
-        paths = RunPaths.of(Path(settings.run_dir) / settings.timestamp)
-        refuse_in_progress(paths.lock)
-    else:
+    if not settings.timestamp:
         make_plan(settings, engine)
+    refuse_places(settings, engine)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["sha256_of", "sync_directory", "write_whole"]
+__all__ = ["rename_beside", "sha256_of", "sync_directory", "write_whole"]
 
 
 @contextlib.contextmanager
@@ -28,6 +28,24 @@ def write_whole(path: Path, mode: int = 0o644) -> Iterator[Path]:
             beside.unlink()
         raise
     sync_directory(path.parent)
+
+
+def rename_beside(path: Path, final: Path) -> None:
+    """Give a file another name in its directory; raise `FileExistsError` where that is taken.
+
+    A rename alone would overwrite what another process put there a moment ago.
+    """
+    try:
+        final.hardlink_to(path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links.
+        if final.exists():
+            raise
+        path.rename(final)
+    else:
+        path.unlink()
 
 
 def sync_file(path: Path) -> None:

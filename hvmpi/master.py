@@ -25,7 +25,7 @@ from hvmpi.campaign.paths import manifest
 from hvmpi.campaign.run import Run
 from hvmpi.channel import Channel, Idle
 from hvmpi.errors import JournalError
-from hvmpi.files import sha256_of, sync_directory, write_whole
+from hvmpi.files import rename_beside, sha256_of, sync_directory, write_whole
 from hvmpi.messages import Assign, Goodbye, Hello, Report, Stop, Welcome
 
 __all__ = ["Master", "serve"]
@@ -210,7 +210,7 @@ class Master:
                 self._withdraw(accepted, reason)
                 continue
             for output in outputs:
-                self._rename(job, output)
+                self._place(job, output)
             self._write(Published(number, accepted.attempt))
             if not self._run.settings.keep_logs:
                 shutil.rmtree(self._run.paths.job_logs(number), ignore_errors=True)
@@ -231,15 +231,14 @@ class Master:
         if not again:
             self._put_file_aside(accepted.job, Outcome.OUTPUT_INVALID, reason)
 
-    def _rename(self, job: Job, output: Output) -> None:
+    def _place(self, job: Job, output: Output) -> None:
         part, final = (self._run.paths.resolve(path) for path in (output.part, output.path))
         try:
-            if final.exists():
-                part.unlink(missing_ok=True)
-            else:
+            if not final.exists():
                 part.chmod(0o444)
-                part.replace(final)
+                rename_beside(part, final)
                 sync_directory(final.parent)
+            part.unlink(missing_ok=True)
             if output.product == "evnt":
                 self._write_manifest(job, output, final)
         except OSError as error:

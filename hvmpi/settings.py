@@ -135,16 +135,24 @@ def campaign_parser(verb: str, planned: str = "run") -> configargparse.ArgParser
         parser.add_argument(
             "of", nargs="?", choices=["run", "generate", "reconstruct"], help="the verb to plan"
         )
-        parser.add_argument("--all", action="store_true", dest="show_all", help="print each job")
-        parser.add_argument(
-            "--job", type=int, default=-1, dest="show_job", help="print the commands of this job"
-        )
     elif verb in ("run", "generate", "reconstruct"):
         parser.add_argument(
             "-t", "--test", action="store_true", help="print the plan and run nothing"
         )
         parser.add_argument(
             "-r", "--rerun", metavar="TIMESTAMP", default="", help="run again what is not done"
+        )
+    if verb in ("run", "generate", "reconstruct", "plan"):
+        parser.add_argument(
+            "--all", action="store_true", dest="show_all", help="of a plan, print each job"
+        )
+        parser.add_argument(
+            "--job",
+            type=int,
+            default=-1,
+            dest="show_job",
+            metavar="N",
+            help="of a plan, print the commands of this job",
         )
     if verb in ("run", "reconstruct", "generate", "rerun"):
         parser.add_argument(
@@ -313,7 +321,19 @@ def _samples(given: _Given) -> tuple[SampleOptions, ...]:
         values["lhe"] = tuple(str(Path(path).absolute()) for path in values["lhe"])
         values["name"] = values["name"] or values["process"] or "whss"
         samples.append(SampleOptions(**values))
+    _check_names(samples, tables, config)
     return _with_own_names(samples)
+
+
+def _check_names(
+    samples: list[SampleOptions], tables: list[dict[str, Any]], config: CampaignConfig
+) -> None:
+    seen: set[str] = set()
+    for number, (sample, table) in enumerate(zip(samples, tables, strict=True)):
+        if "name" in table and sample.name in seen:
+            msg = f"{config.sample_places[number]}: another sample is named {sample.name!r} too"
+            raise ConfigError(msg)
+        seen.add(sample.name)
 
 
 def _with_own_names(samples: list[SampleOptions]) -> tuple[SampleOptions, ...]:
@@ -409,6 +429,8 @@ def _load_rerun(given: _Given, timestamp: str) -> Settings:
         notices=notices,
         timestamp=timestamp,
         test=getattr(given.arguments, "test", False),
+        show_all=getattr(given.arguments, "show_all", False),
+        show_job=getattr(given.arguments, "show_job", -1),
         allow_version_change=given.arguments.allow_version_change,
     )
 

@@ -366,7 +366,7 @@ def _become_hvmpi(argv: Sequence[str]) -> NoReturn:
 def _launch(launch: _Launch) -> int:
     verb = find_verb(launch.argv)
     if {"-h", "--help"} & set(launch.argv):
-        print(_parser().format_help())
+        print(_parser().format_help(), flush=True)
         _become_hvmpi(launch.argv)
     if verb not in NEEDS_MPI or {"-V", "--version"} & set(launch.argv):
         _become_hvmpi(launch.argv)
@@ -398,6 +398,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HvmpiError as error:
         _tell(f"error: {error}")
         return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output left; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         _tell("interrupted before the run began")
         return EXIT_CUT_SHORT

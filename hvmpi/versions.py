@@ -9,7 +9,7 @@ from hvmpi import __version__
 
 __all__ = ["all_versions", "library_versions", "mpi_library"]
 
-OPEN_CHAIN = ("pythia8mc", "pyhepmc", "pyacts")
+OPEN_CHAIN = ("pythia8mc", "awkward", "pyhepmc", "pyacts")
 _CORE = ("mpi4py", "numpy", "h5py", "ConfigArgParse", "psutil", "rich")
 
 

@@ -122,11 +122,11 @@ def _check_events(
 
 
 def _strays(paths: RunPaths, settings: Settings) -> list[str]:
-    products = ["aod", "hits", "rdo"] + ([] if settings.evnt_dir else ["evnt"])
+    products = ["aod", "hits", "rdo"] + (["evnt"] if settings.verb != "reconstruct" else [])
     return [
         f"{part} was left by an attempt that was not accepted; rerun removes it"
         for product in products
-        for part in paths.product_directory(product).glob(".*.attempt*.part")
+        for part in paths.parts(product)
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,6 +50,13 @@ class Manifest:
     run_number: int
     batch: int
     sample: str
+
+    def differs(self, path: Path) -> str:
+        """Say in what a file is not the one that was published; nothing where it is."""
+        size = path.stat().st_size
+        if size != self.size:
+            return f"it has {size} bytes instead of {self.size}"
+        return "" if sha256_of(path) == self.sha256 else "its contents were changed"
 
     def to_json(self) -> str:
         """Write it as the file beside the event file holds it."""
@@ -186,11 +194,12 @@ def look_at(
     expected = int(own_name[2]) if own_name else None
     batch = int(own_name[3]) if own_name else 0
     try:
+        _check_regular(path)
         if made is not None:
             count = _as_published(path, made)
         else:
             count = engine.count_events(path, expected)
-    except (BadEventFileError, OSError) as error:
+    except (InputError, OSError) as error:
         file = EventFile(
             path=str(path),
             sample=made.sample if made else stem,
@@ -206,14 +215,21 @@ def look_at(
     return _counted(path, stem, settings, count, made, batch, next_number)
 
 
+def _check_regular(path: Path) -> None:
+    """Refuse what a reader would wait for: pipes and devices."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        msg = f"event file {str(path)!r} is no regular file"
+        raise BadEventFileError(msg)
+
+
 def _as_published(path: Path, made: Manifest) -> EventCount:
-    """Believe the manifest of a file that has its size: it was written when the file was whole."""
-    size = path.stat().st_size
-    if size != made.size:
-        msg = f"event file {str(path)!r} has {size} bytes, its manifest says {made.size}"
+    """Believe the manifest of a file that is what it was when it was published."""
+    problem = made.differs(path)
+    if problem:
+        msg = f"event file {str(path)!r} is not what its manifest says: {problem}"
         raise BadEventFileError(msg)
     numbers = np.arange(made.first_event, made.first_event + made.events)
-    return EventCount(numbers, size, made.run_number, made.sample)
+    return EventCount(numbers, made.size, made.run_number, made.sample)
 
 
 def _counted(

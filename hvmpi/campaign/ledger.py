@@ -121,13 +121,9 @@ class Ledger:
     ----------
     begun : journal.RunBegun or None
     event_files : list of EventFile
-    samples_put_aside : int
-        Event files that are not fit for use.
     jobs : ndarray of shape (n_jobs,)
         `JOB_FIELDS`.
     counts : dict of JobState to int
-    events_done : int
-        Events in the products of the reconstruction jobs that are done.
     """
 
     def __init__(self) -> None:

@@ -123,9 +123,18 @@ class RunPaths:
         return self.product_directory(product) / f"{stem}.{suffix}"
 
     def part(self, final: Path, attempt: int) -> Path:
-        """Give the place beside `final` to which an attempt brings its output."""
-        stem = final.name
-        return final.with_name(f".{stem}.attempt{attempt}.part")
+        """Give the place beside `final` to which an attempt brings its output.
+
+        Outside of the run's directory other runs may make files of the same name at the same time.
+        """
+        own = "" if final.is_relative_to(self.directory) else f".{self.timestamp}"
+        return final.with_name(f".{final.name}{own}.attempt{attempt}.part")
+
+    def parts(self, product: str) -> list[Path]:
+        """List what attempts of this run left beside the places of a product."""
+        directory = self.product_directory(product)
+        own = "" if directory.is_relative_to(self.directory) else f".{self.timestamp}"
+        return sorted(directory.glob(f".*{own}.attempt*.part"))
 
     def job_logs(self, number: int) -> Path:
         """Give the directory of the logs of all attempts of a job."""

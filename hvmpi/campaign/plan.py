@@ -194,7 +194,8 @@ def _made_before(path: Path, wanted: str) -> Manifest | None:
     if made.settings_hash != wanted:
         msg = f"event file {str(path)!r} is in the way: other settings made it; {mend}"
         raise InputError(msg)
-    if path.stat().st_size != made.size:
-        msg = f"event file {str(path)!r} is not what its manifest says (size); {mend}"
+    problem = made.differs(path)
+    if problem:
+        msg = f"event file {str(path)!r} is in the way: {problem}; {mend}"
         raise InputError(msg)
     return made

@@ -8,6 +8,7 @@ import secrets
 import shlex
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hvmpi import __version__
 from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import JobState, Kind
 from hvmpi.campaign.ledger import Ledger, fold, replay
-from hvmpi.campaign.lock import Lock
+from hvmpi.campaign.lock import Lock, refuse_in_progress
 from hvmpi.campaign.paths import RunPaths, create_run, manifest
 from hvmpi.campaign.plan import Plan, digest, event_files_hash
 from hvmpi.campaign.status import write_status
@@ -26,7 +27,7 @@ from hvmpi.files import sync_directory, write_whole
 from hvmpi.options import OPTIONS
 from hvmpi.settings import Settings, to_dict, to_toml
 
-__all__ = ["Run", "begin_run", "paths_of", "resume_run"]
+__all__ = ["Run", "begin_run", "paths_of", "refuse_places", "resume_run"]
 
 
 def paths_of(directory: Path, settings: Settings) -> RunPaths:
@@ -161,7 +162,8 @@ def _versions(engine: Engine) -> dict[str, str]:
     return {"hvmpi": __version__, **engine.versions()}
 
 
-def _make_directories(paths: RunPaths, settings: Settings) -> None:
+def _make_directories(paths: RunPaths, settings: Settings) -> list[Path]:
+    """Make the directories of products and logs; give those that are new."""
     products = ["evnt"] if settings.verb != "reconstruct" else []
     if settings.verb != "generate":
         products += [p for p in ("hits", "rdo", "aod") if p == "aod" or p in settings.keep]
@@ -176,6 +178,7 @@ def _make_directories(paths: RunPaths, settings: Settings) -> None:
             _unmake(made)
             msg = f"{str(directory)!r} {problem}; choose another directory"
             raise UsageError(msg)
+    return made
 
 
 def _make(directory: Path) -> list[Path]:
@@ -258,10 +261,7 @@ def resume_run(settings: Settings, engine: Engine) -> Run:
     paths = paths_of(directory, settings)
     lock = Lock(paths.lock)
     try:
-        ledger = replay(paths.journal)
-        versions = _versions(engine)
-        changed = _changed_versions(ledger, versions)
-        _check_versions(settings, changed)
+        ledger, changed = _replayed(paths, settings, engine)
         _make_directories(paths, settings)
         run = Run(settings, paths, engine, ledger, lock)
     except BaseException:
@@ -270,13 +270,48 @@ def resume_run(settings: Settings, engine: Engine) -> Run:
     reason = "the campaign ended while the job ran"
     if changed:
         reason += f"; versions changed: {changed}"
-    resumed = journal.Resumed(time.time(), _command_line(), versions, run.launch, reason)
+    resumed = journal.Resumed(time.time(), _command_line(), _versions(engine), run.launch, reason)
     run.journal.append(resumed)
     ledger.apply(resumed)
     run.journal.sync()
     _remove_parts(run)
     run.write_token()
     return run
+
+
+def _replayed(paths: RunPaths, settings: Settings, engine: Engine) -> tuple[Ledger, str]:
+    """Replay a run's journal; give it with the versions that changed, if that is allowed."""
+    ledger = replay(paths.journal)
+    changed = _changed_versions(ledger, _versions(engine))
+    _check_versions(settings, changed)
+    return ledger, changed
+
+
+def refuse_places(settings: Settings, engine: Engine) -> None:
+    """Raise what beginning or resuming a run would raise, and leave everything as it is.
+
+    Raises
+    ------
+    HvmpiError
+        If a directory cannot be made or written, the run is in progress, its journal cannot be
+        read, or it was made with other versions.
+    """
+    run_dir = Path(settings.run_dir)
+    if settings.timestamp:
+        paths = paths_of(run_dir / settings.timestamp, settings)
+        refuse_in_progress(paths.lock)
+        _replayed(paths, settings, engine)
+        return
+    made: list[Path] = []
+    try:
+        made = _make(run_dir)
+        with tempfile.TemporaryDirectory(dir=run_dir) as stand_in:
+            _unmake(_make_directories(paths_of(Path(stand_in), settings), settings))
+    except OSError as error:
+        msg = f"run-dir {str(run_dir)!r} cannot be written ({error.strerror}); choose another"
+        raise UsageError(msg) from error
+    finally:
+        _unmake(made)
 
 
 def _check_versions(settings: Settings, changed: str) -> None:
@@ -304,16 +339,10 @@ def _remove_parts(run: Run) -> None:
         for accepted in run.ledger.accepted.values()
         for output in accepted.outputs
     }
-    own = {run.paths.resolve(file.path).name for file in run.ledger.event_files}
-    for directory in {run.paths.product_directory(p) for p in ("evnt", "hits", "rdo", "aod")}:
-        for part in directory.glob(".*.attempt*.part"):
-            foreign = directory == run.paths.evnt and _part_of(part) not in own
-            if part not in wanted and not foreign:
+    for product in ("evnt", "hits", "rdo", "aod"):
+        for part in run.paths.parts(product):
+            if part not in wanted:
                 with contextlib.suppress(FileNotFoundError):
                     part.unlink()
     with contextlib.suppress(OSError):
         shutil.rmtree(run.paths.tmp)
-
-
-def _part_of(part: Path) -> str:
-    return part.name[1:].rsplit(".attempt", 1)[0]

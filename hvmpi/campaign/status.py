@@ -16,12 +16,21 @@ import numpy.typing as npt
 
 from hvmpi import __version__
 from hvmpi.campaign.jobs import JobState, Kind, Outcome
-from hvmpi.campaign.ledger import Ledger
+from hvmpi.campaign.ledger import Ledger, replay
+from hvmpi.campaign.lock import holder
 from hvmpi.campaign.paths import SUFFIXES, RunPaths
 from hvmpi.errors import InputError
 from hvmpi.files import write_whole
+from hvmpi.settings import load_run, to_dict
 
-__all__ = ["SCHEMA", "SCHEMA_VERSION", "Status", "read_status", "write_status"]
+__all__ = [
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "Status",
+    "read_current_status",
+    "read_status",
+    "write_status",
+]
 
 SCHEMA = "hvmpi-status"
 SCHEMA_VERSION = 1
@@ -96,6 +105,14 @@ def write_status(
         Seconds that it took.
     """
     began = time.monotonic()
+    image = _image(ledger, settings, state)
+    with write_whole(path) as beside:
+        beside.write_bytes(image.getbuffer())
+    return time.monotonic() - began
+
+
+def _image(ledger: Ledger, settings: dict[str, Any], state: str) -> io.BytesIO:
+    """Make a status file in memory."""
     run = ledger.begun
     # Made in memory: on a full disk HDF5 fails in ways that leave its file open.
     image = io.BytesIO()
@@ -115,9 +132,7 @@ def write_status(
         file["event_files"] = _event_files(ledger)
         file["hosts"] = _named(ledger.hosts, "name")
         file["reasons"] = _named(ledger.reasons, "text")
-    with write_whole(path) as beside:
-        beside.write_bytes(image.getbuffer())
-    return time.monotonic() - began
+    return image
 
 
 @dataclass(frozen=True)
@@ -159,8 +174,36 @@ def read_status(path: str | Path) -> Status:
     path = Path(path)
     if path.is_dir():
         path = path / "status.h5"
+    return _read(path, path)
+
+
+def read_current_status(directory: Path) -> Status:
+    """Read the status of a run, from its journal where no file tells how the run ended.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the run.
+
+    Raises
+    ------
+    HvmpiError
+        If neither can be read.
+    """
+    path = directory / "status.h5"
+    if h5py.is_hdf5(path):
+        status = read_status(path)
+        held = holder(directory / "lock.json")
+        if status.attributes["state"] != "running" or (held is not None and held.alive):
+            return status
+    ledger = replay(directory / "journal.jsonl")
+    state = ledger.ended.state if ledger.ended else "cut short"
+    return _read(_image(ledger, to_dict(load_run(directory)), state), path)
+
+
+def _read(source: Path | io.BytesIO, path: Path) -> Status:
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(source, "r") as file:
             attributes = {
                 name: value.item() if isinstance(value, np.generic) else value
                 for name, value in file.attrs.items()
@@ -261,7 +304,10 @@ def _with_paths(
     outputs, logs = [], []
     for row in jobs:
         file = files[row["event_file"]]
-        if row["kind"] == "generation":
+        product = "evnt" if row["kind"] == "generation" else "aod"
+        if product not in settings["keep"]:
+            output = ""
+        elif product == "evnt":
             output = str(paths.resolve(file["path"]))
         else:
             stem = f"{file['stem']}.{job_size}.{row['skip_events']}"

@@ -29,7 +29,12 @@ from hvmpi.versions import OPEN_CHAIN, library_versions
 __all__ = ["OpenChainEngine"]
 
 _GLIBC = (2, 34)
-_MODULES = {"pythia8mc": "pythia8mc", "pyhepmc": "pyhepmc", "pyacts": "acts"}
+_MODULES = {
+    "pythia8mc": "pythia8mc",
+    "awkward": "awkward",
+    "pyhepmc": "pyhepmc",
+    "pyacts": "acts",
+}
 
 
 class OpenChainEngine:
@@ -163,6 +168,9 @@ class OpenChainEngine:
         if said["events"] != job.events:
             reason = f"{step.name} delivered {said['events']} events of {job.events}"
             return Verdict(Outcome.OUTPUT_INVALID, reason)
+        if said["first_event"] not in (None, job.first_event):
+            reason = f"{step.name} began with event {said['first_event']}, not {job.first_event}"
+            return Verdict(Outcome.OUTPUT_INVALID, reason)
         return Verdict(Outcome.DONE, events=job.events)
 
     def event_numbers(self, product: str, path: Path) -> npt.NDArray[np.int64] | None:
@@ -189,7 +197,7 @@ class OpenChainEngine:
 
     def versions(self) -> dict[str, str]:
         """Give the versions of what makes events."""
-        return library_versions(OPEN_CHAIN)
+        return library_versions((*OPEN_CHAIN, "numpy"))
 
 
 def _sample_words(options: SampleOptions) -> list[str]:
@@ -228,6 +236,7 @@ def _read_report(step: Step) -> dict[str, Any] | None:
             "outcome": Outcome[str(values["outcome"]).upper()],
             "reason": str(values["reason"]),
             "events": int(values["events"]),
+            "first_event": values["summary"].get("first_event"),
         }
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import NoReturn
 
 from hvmpi.campaign.paths import find_run
 from hvmpi.errors import UsageError
+from hvmpi.settings import load
 
 __all__ = ["VerbParser", "chosen_run", "run_parser"]
 
@@ -33,13 +33,15 @@ def run_parser(verb: str, description: str, example: str) -> VerbParser:
     parser.add_argument(
         "--run-dir",
         type=Path,
-        default=Path(os.environ.get("HVMPI_RUN_DIR") or "runs"),
         metavar="PATH",
-        help="directory of the runs (default: runs)",
+        help="directory of the runs (default: what the config says, else runs)",
     )
+    parser.add_argument("-c", "--config", metavar="FILE", help="the campaign, for its run-dir")
     return parser
 
 
 def chosen_run(given: argparse.Namespace) -> Path:
     """Give the directory of the run that was named."""
-    return find_run(given.run_dir, given.timestamp)
+    words = ["--config", given.config] if given.config else []
+    run_dir = given.run_dir or Path(load("plan", words).run_dir)
+    return find_run(run_dir, given.timestamp)

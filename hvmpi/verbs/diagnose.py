@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from hvmpi.campaign.status import read_status
+from hvmpi.campaign.status import read_current_status
 from hvmpi.verbs.arguments import chosen_run, run_parser
 
 __all__ = ["main"]
@@ -23,13 +23,16 @@ def main(argv: Sequence[str]) -> int:
         "python -m hvmpi diagnose",
     )
     directory = chosen_run(parser.parse_args(argv))
-    status = read_status(directory)
+    status = read_current_status(directory)
     bad = status.attempts[
         (status.attempts["outcome"] != "done") & (status.attempts["outcome"] != "none")
     ]
     logs = {int(job["job"]): Path(str(job["log"])) for job in status.jobs}
     groups = Counter((str(row["outcome"]), str(row["reason"])) for row in bad)
-    if not groups:
+    aside = [str(file["reason"]) for file in status.event_files if file["reason"]]
+    for reason in aside:
+        print(f"put aside: {reason}")
+    if not groups and not aside:
         print(f"run {directory.name}: no attempt failed")
     for (outcome, reason), count in groups.most_common():
         rows = bad[(bad["outcome"] == outcome) & (bad["reason"] == reason)]

@@ -15,7 +15,7 @@ from hvmpi.campaign.jobs import Job, Kind, Outcome
 from hvmpi.campaign.paths import AttemptPaths
 from hvmpi.engine import Engine, Step, make_engine
 from hvmpi.errors import InputError, RunError, SetupError, UsageError
-from hvmpi.files import sync_directory, sync_file
+from hvmpi.files import rename_beside, sync_directory, sync_file
 from hvmpi.payload import Payload, PayloadResult, child_environment
 from hvmpi.settings import Settings, load
 from hvmpi.verbs.arguments import VerbParser
@@ -47,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
     if not given.output_dir.is_dir():
         msg = f"output-dir {str(given.output_dir)!r} is no directory"
         raise UsageError(msg)
+    _refuse_to_overwrite(job, settings, engine, given.output_dir)
     try:
         # The payload runs in there: a relative path would mean another place to it.
         tmp = Path(tempfile.mkdtemp(prefix="hvmpi-job-", dir=given.tmp_dir)).absolute()
@@ -87,6 +88,16 @@ def _job(given: Any, settings: Settings, engine: Engine) -> Job:
         events=events,
         job_size=events,
     )
+
+
+def _refuse_to_overwrite(job: Job, settings: Settings, engine: Engine, directory: Path) -> None:
+    nowhere = AttemptPaths(logs=Path(), tmp=Path())
+    for step in engine.steps(job, Path(job.event_file.path), nowhere):
+        for output in step.outputs:
+            final = directory / output.path.name
+            if output.product in settings.keep and final.exists():
+                msg = f"{str(final)!r} is there already; name another --output-dir"
+                raise UsageError(msg)
 
 
 def _run(job: Job, given: Any, settings: Settings, engine: Engine, tmp: Path) -> list[Path]:
@@ -142,13 +153,10 @@ def _run_step(
 
 def _publish(path: Path, directory: Path) -> Path:
     final = directory / path.name
-    if final.exists():
-        msg = f"{str(final)!r} is there already, and is not overwritten; name another --output-dir"
-        raise UsageError(msg)
     part = directory / f".{path.name}.part"
     shutil.move(path, part)
     sync_file(part)
     part.chmod(0o444)
-    part.rename(final)
+    rename_beside(part, final)
     sync_directory(directory)
     return final

@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"fault: {fault}")
     for sentence in found.not_done:
         print(f"not done: {sentence}")
-    verdict = "as the journal says" if not found.faults else f"{len(found.faults)} faults"
+    verdict = "as the journal says" if not found.faults else f"faults: {len(found.faults)}"
     rest = f"; {len(found.not_done)} not done" if found.not_done else ""
     print(f"run {directory.name}: {found.files} files, {found.events} events: {verdict}{rest}")
     return 1 if found.faults or found.not_done else 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from itertools import islice
 from pathlib import Path
 
-from hvmpi.campaign.jobs import Job, Kind
+import numpy as np
+
+from hvmpi.campaign.jobs import Job, JobState, Kind
 from hvmpi.campaign.ledger import Ledger, fold
+from hvmpi.campaign.paths import RunPaths
 from hvmpi.campaign.plan import Plan
 from hvmpi.campaign.run import paths_of
 from hvmpi.engine import Engine
@@ -15,7 +17,7 @@ from hvmpi.errors import UsageError
 from hvmpi.settings import Settings
 from hvmpi.view.table import print_table
 
-__all__ = ["show_plan"]
+__all__ = ["show_plan", "show_rest"]
 
 _FIRST_JOBS = 20
 _PLACEHOLDER = "TIMESTAMP"
@@ -30,23 +32,42 @@ def show_plan(plan: Plan, settings: Settings, engine: Engine) -> None:
             f"{sample.num_batches} event files of {sample.batch_size} events"
         )
     _show_files(ledger)
-    number_of_jobs = len(ledger.jobs)
-    if not number_of_jobs:
+    paths = paths_of(Path(settings.run_dir) / _PLACEHOLDER, settings)
+    _show_jobs(ledger, list(range(len(ledger.jobs))), paths, settings, engine)
+
+
+def show_rest(ledger: Ledger, paths: RunPaths, settings: Settings, engine: Engine) -> None:
+    """Print what a rerun would do: the jobs that are not done."""
+    rest = np.flatnonzero(ledger.jobs["state"] != JobState.DONE).tolist()
+    print(f"run {paths.timestamp}: {len(rest)} of {len(ledger.jobs)} jobs are not done")
+    _show_jobs(ledger, rest, paths, settings, engine)
+
+
+def _show_jobs(
+    ledger: Ledger, numbers: list[int], paths: RunPaths, settings: Settings, engine: Engine
+) -> None:
+    if not numbers:
         return
-    if not -1 <= settings.show_job < number_of_jobs:
-        msg = f"--job {settings.show_job}: the plan has jobs 0 to {number_of_jobs - 1}"
+    wanted = settings.show_job if settings.show_job >= 0 else _telling(ledger, numbers)
+    if settings.show_job < -1 or wanted not in numbers:
+        msg = f"--job {settings.show_job}: there are jobs {numbers[0]} to {numbers[-1]}"
         raise UsageError(msg)
-    wanted = number_of_jobs if settings.show_all else min(_FIRST_JOBS, number_of_jobs)
-    jobs = [ledger.job(number) for number in islice(range(number_of_jobs), wanted)]
+    shown = numbers if settings.show_all else numbers[:_FIRST_JOBS]
     print()
     print_table(
         ("JOB", "KIND", "EVENT FILE", "SKIP", "FIRST", "EVENTS"),
-        [_row(job) for job in jobs],
+        [_row(ledger.job(number)) for number in shown],
         right=("JOB", "SKIP", "FIRST", "EVENTS"),
     )
-    if wanted < number_of_jobs:
-        print(f"... {number_of_jobs - wanted} more jobs; --all prints each")
-    _show_commands(ledger.job(_commands_of(settings, ledger)), settings, engine)
+    if len(shown) < len(numbers):
+        print(f"... {len(numbers) - len(shown)} more jobs; --all prints each")
+    _show_commands(ledger.job(wanted), paths, engine)
+
+
+def _telling(ledger: Ledger, numbers: list[int]) -> int:
+    """Choose the job whose commands are shown: the first reconstruction, if there is one."""
+    kinds = ledger.jobs["kind"]
+    return next((n for n in numbers if kinds[n] == Kind.RECONSTRUCTION), numbers[0])
 
 
 def _show_files(ledger: Ledger) -> None:
@@ -63,14 +84,6 @@ def _show_files(ledger: Ledger) -> None:
             print(f"put aside: {file.reason}")
 
 
-def _commands_of(settings: Settings, ledger: Ledger) -> int:
-    """Choose the job whose commands are shown: the one asked for, else the first with any work."""
-    if settings.show_job >= 0:
-        return settings.show_job
-    kinds = ledger.jobs["kind"].tolist()
-    return kinds.index(Kind.RECONSTRUCTION) if Kind.RECONSTRUCTION in kinds else 0
-
-
 def _row(job: Job) -> tuple[str, ...]:
     return (
         str(job.number),
@@ -82,8 +95,7 @@ def _row(job: Job) -> tuple[str, ...]:
     )
 
 
-def _show_commands(job: Job, settings: Settings, engine: Engine) -> None:
-    paths = paths_of(Path(settings.run_dir) / _PLACEHOLDER, settings)
+def _show_commands(job: Job, paths: RunPaths, engine: Engine) -> None:
     event_file = paths.resolve(job.event_file.path)
     print(f"\ncommands of job {job.number} ({job.kind.name.lower()}):")
     for step in engine.steps(job, event_file, paths.attempt(job.number, job.attempt)):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hvmpi.campaign.paths import RunPaths
-from hvmpi.campaign.status import Status, read_status
+from hvmpi.campaign.status import Status, read_current_status
 from hvmpi.view.table import print_table
 
 __all__ = ["show_status"]
@@ -33,7 +33,7 @@ def show_status(directory: Path, *, state: str | None = None, all_rows: bool = F
     all_rows : bool
         Every job, not the most telling ones of a long table.
     """
-    status = read_status(directory)
+    status = read_current_status(directory)
     jobs = status.jobs if state is None else status.jobs[status.jobs["state"] == state]
     shown = jobs if all_rows or len(jobs) <= _MOST_ROWS else _most_telling(jobs)
     print_table(
@@ -121,7 +121,7 @@ def _show_products(status: Status) -> None:
         products.insert(0, "evnt")
     for product in products:
         folder = paths.product_directory(product)
-        files = [p for p in folder.glob("*") if not p.name.startswith(".") and p.suffix != ".json"]
+        files = [p for p in folder.glob("[!.]*") if p.is_file() and p.suffix != ".json"]
         if files:
             size = sum(path.stat().st_size for path in files) / 1e6
             print(f"{product}: {len(files)} files, {size:.1f} MB, in {folder}")

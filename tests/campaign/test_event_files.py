@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -77,14 +80,32 @@ def test_a_manifest_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> No
     assert read_manifest(path) is None
 
 
-def test_a_file_of_another_size_than_its_manifest_says_is_put_aside(place: Place) -> None:
+def test_a_file_that_is_not_what_its_manifest_says_is_put_aside(place: Place) -> None:
     path = place.event_file("304795.3.2", [4, 5, 6])
-    manifest(path).write_text(MADE.to_json())
+    made = replace(MADE, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    manifest(path).write_text(made.to_json())
     assert found(place) == [("304795.3.2", 4, 3, "")]
+    path.write_text("4\n5\n7\n")
+    ((_, _, events, reason),) = found(place)
+    assert events == 0
+    assert "contents were changed" in reason
     path.write_text("4\n5\n")
     ((_, _, events, reason),) = found(place)
     assert events == 0
-    assert "4 bytes, its manifest says 6" in reason
+    assert "4 bytes instead of 6" in reason
+
+
+def test_what_is_no_regular_file_is_put_aside(place: Place) -> None:
+    folder = place.event_file("good", [1, 2]).parent
+    os.mkfifo(folder / "pipe.evnt.txt")
+    (folder / "dangling.evnt.txt").symlink_to("nowhere")
+    rows = found(place)
+    assert [(stem, events) for stem, _, events, _ in rows] == [
+        ("dangling", 0),
+        ("good", 2),
+        ("pipe", 0),
+    ]
+    assert "regular file" in rows[2][3]
 
 
 def test_the_sample_is_named_by_the_record(event_files: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -206,24 +207,24 @@ def test_a_product_is_accepted_on_disk_before_it_is_renamed(
 ) -> None:
     synced: dict[str, bytes] = {}
     renamed: list[str] = []
-    fsync, replace = os.fsync, os.replace
+    fsync, link = os.fsync, os.link
 
     def noting_fsync(handle: int) -> None:
         fsync(handle)
         path = Path(f"/proc/self/fd/{handle}").readlink()
         synced[path.name] = b"" if path.is_dir() else path.read_bytes()
 
-    def checking_replace(part: Path, final: Path) -> None:
+    def checking_link(part: Path, final: Path, **how: Any) -> None:
         if "attempt" in Path(part).name:
             name = Path(part).name.encode()
             assert b'"type":"accepted"' in synced["journal.jsonl"]
             assert name in synced["journal.jsonl"]
             assert Path(part).name in synced
             renamed.append(Path(final).name)
-        replace(part, final)
+        link(part, final, **how)
 
     monkeypatch.setattr(os, "fsync", noting_fsync)
-    monkeypatch.setattr(os, "replace", checking_replace)
+    monkeypatch.setattr(os, "link", checking_link)
     words = ("run", "-b4", "-n1", "--job-size=2", *shell('cat "$3" > "$4"'))
     assert place.hvmpi(*words).code == 0
     assert renamed == [
