@@ -104,3 +104,14 @@ def test_a_run_that_is_moved_finds_its_own() -> None:
     assert RunPaths.of(Path("/new/20260101000000")).resolve(stored) == Path(
         "/new/20260101000000/aod/x"
     )
+
+
+def test_runs_that_share_a_directory_leave_parts_of_their_own() -> None:
+    one, two = (
+        RunPaths.of(Path(f"/runs/2026112412000{n}"), evnt_dir="/shared/evnt") for n in (1, 2)
+    )
+    final = one.product("evnt", "7.5.1", "evnt.txt")
+    assert final == two.product("evnt", "7.5.1", "evnt.txt")
+    assert one.part(final, 1) != two.part(final, 1)
+    inside = one.product("aod", "7.5.1.5.0", "aod.txt")
+    assert one.part(inside, 2).name == ".7.5.1.5.0.aod.txt.attempt2.part"

@@ -50,6 +50,26 @@ def test_status_is_a_table_of_the_newest_run(place: Place, failed: RunOnDisk) ->
     assert str(failed.directory / "aod") in answer.out
 
 
+def test_status_of_a_run_that_was_cut_short_is_the_journals(
+    place: Place, failed: RunOnDisk
+) -> None:
+    (failed.directory / "status.h5").write_bytes(b"half")
+    lines = failed.journal.read_bytes().splitlines(keepends=True)
+    assert b'"ended"' in lines[-1]
+    failed.journal.write_bytes(b"".join(lines[:-1]))
+    answer = place.hvmpi("status")
+    assert answer.code == 0
+    assert "cut short" in answer.out
+    assert "1 failed" in answer.out
+    assert place.hvmpi("diagnose").code == 0
+
+
+def test_status_finds_the_run_dir_of_a_config(place: Place, failed: RunOnDisk) -> None:
+    config = place.root / "mine.toml"
+    config.write_text(f'run-dir = "{failed.directory.parent}"\n')
+    assert failed.timestamp in place.hvmpi("status", "-c", config).out
+
+
 def test_status_of_one_state(place: Place, failed: RunOnDisk) -> None:
     answer = place.hvmpi("status", failed.timestamp, "--state=failed")
     rows = [line.split()[0] for line in answer.out.partition("\n\n")[0].splitlines()]
@@ -207,6 +227,14 @@ def test_plan_prints_jobs_and_commands_and_leaves_nothing(place: Place, words: l
     table = answer.out.partition("\n\n")[2].partition("...")[0]
     assert len(table.splitlines()) == 21
     assert "... 13 more jobs" in answer.out
+    assert place.tree() == before
+
+
+def test_the_plan_of_a_rerun_is_what_is_not_done(place: Place, failed: RunOnDisk) -> None:
+    before = place.tree()
+    answer = place.hvmpi("run", "-r", failed.timestamp, "-t")
+    assert answer.code == 0
+    assert "jobs are not done" in answer.out
     assert place.tree() == before
 
 
