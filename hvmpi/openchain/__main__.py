@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import re
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -183,6 +184,7 @@ def _run(given: argparse.Namespace) -> Any:
     if not given.output.absolute().parent.is_dir():
         msg = f"there is no directory {str(given.output.absolute().parent)!r} for the output"
         raise UsageError(msg)
+    _refuse_to_overwrite(given)
     try:
         return _STEPS[given.step](given)
     except ImportError as error:
@@ -191,6 +193,22 @@ def _run(given: argparse.Namespace) -> Any:
     except MemoryError as error:
         msg = f"{given.step} ran out of memory"
         raise SetupError(msg) from error
+
+
+def _refuse_to_overwrite(given: argparse.Namespace) -> None:
+    """Refuse outputs that would destroy the input, each other, or a published file."""
+    taken = [given.input.resolve()] if "input" in given else []
+    for output in (given.output, getattr(given, "hits", None), getattr(given, "rdo", None)):
+        if output is None:
+            continue
+        path = output.resolve()
+        if path in taken:
+            msg = f"{str(output)!r} is named twice, as an output and as something else"
+            raise UsageError(msg)
+        if path.exists() and not path.stat().st_mode & stat.S_IWUSR:
+            msg = f"{str(output)!r} is there and read-only, as published files are; name another"
+            raise UsageError(msg)
+        taken.append(path)
 
 
 def _outcome(error: HvmpiError) -> Outcome:

@@ -29,7 +29,7 @@ from acts.examples import (
 )
 
 from hvmpi.errors import InputError
-from hvmpi.openchain import digitization, evnt, simulation, tracking, truth
+from hvmpi.openchain import digitization, evnt, simulation, tracking, truth, vertices
 from hvmpi.openchain.detector import FIELD_T, SUB_DETECTORS, detector
 from hvmpi.openchain.eventdata import (
     Event,
@@ -79,6 +79,7 @@ def settings() -> dict[str, Any]:
         "sub_detectors": [asdict(kind) for kind in SUB_DETECTORS],
         "simulation": truth.settings() | simulation.settings(),
         "tracking": tracking.settings(),
+        "vertices": vertices.settings(),
     }
 
 

@@ -122,11 +122,22 @@ LARGE_RADIUS = Pass(
 
 _Z_MAX_MM = 3000.0
 _COT_THETA_MAX = 27.3
+# Of a measurement on a track, and of one that is noted as an outlier.
+_CHI2_CUTS = (15.0, 25.0)
+_MAX_SHARED_HITS = 3
 
 
 def settings() -> dict[str, Any]:
     """Return every number of the two passes, for the settings hash of a product."""
-    return {passing.name: asdict(passing) for passing in (STANDARD, LARGE_RADIUS)}
+    passes = {
+        passing.name: asdict(passing) | {"seeding": _seeding(passing)}
+        for passing in (STANDARD, LARGE_RADIUS)
+    }
+    return passes | {
+        "chi2_cuts": _CHI2_CUTS,
+        "max_shared_hits": _MAX_SHARED_HITS,
+        "min_match": MIN_MATCH,
+    }
 
 
 def _tracks(passing: Pass) -> str:
@@ -209,7 +220,7 @@ def _pass_algorithms(detector: Detector, passing: Pass, measurements: str) -> li
     finding = acts.examples.TrackFindingAlgorithm(
         level=level,
         measurementSelectorCfg=acts.MeasurementSelector.Config(
-            [(acts.GeometryIdentifier(), ([], [15.0], [25.0], [1]))]
+            [(acts.GeometryIdentifier(), ([], [_CHI2_CUTS[0]], [_CHI2_CUTS[1]], [1]))]
         ),
         inputMeasurements=measurements,
         inputInitialTrackParameters=f"{name}_estimates",
@@ -231,7 +242,7 @@ def _pass_algorithms(detector: Detector, passing: Pass, measurements: str) -> li
         level=level,
         inputTracks=f"{name}_candidates",
         outputTracks=_tracks(passing),
-        maximumSharedHits=3,
+        maximumSharedHits=_MAX_SHARED_HITS,
         nMeasurementsMin=passing.min_measurements,
         maximumIterations=1_000_000,
     )

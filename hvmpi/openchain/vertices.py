@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hvmpi.openchain.eventdata import Table
 
-__all__ = ["primary_vertex"]
+__all__ = ["primary_vertex", "settings"]
 
 # Tracks that may belong to the primary vertex: prompt, from the standard pass.
 _MAX_ABS_D0_MM = 2.0
@@ -18,6 +18,17 @@ _CHI2_CUT = 9.0
 _TEMPERATURES = (64.0, 16.0, 4.0, 1.0, 1.0, 1.0)
 # The beam spot, about the size of the LHC's: keeps a vertex of few tracks on the beam line.
 _BEAM_SPOT_MM = (0.02, 0.02, 200.0)
+
+
+def settings() -> dict[str, object]:
+    """Return every number of the fit, for the settings hash of a product."""
+    return {
+        "max_abs_d0_mm": _MAX_ABS_D0_MM,
+        "seed_window_mm": _SEED_WINDOW_MM,
+        "chi2_cut": _CHI2_CUT,
+        "temperatures": _TEMPERATURES,
+        "beam_spot_mm": _BEAM_SPOT_MM,
+    }
 
 
 def primary_vertex(tracks: Table) -> tuple[Table, NDArray[np.float64]]:

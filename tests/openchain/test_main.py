@@ -56,3 +56,24 @@ def test_the_engine_tells_the_first_step_what_it_knows(tmp_path: Path, choice: s
         told.append([[w for w in step.argv if w.startswith("--input-sha")] for step in steps])
     assert not any(told[0])
     assert told[1] == [[f"--input-sha256={KNOWN}"], *([[]] * (len(told[1]) - 1))]
+
+
+@pytest.mark.parametrize("step", ["simulate", "chain"])
+def test_the_input_is_not_overwritten(
+    signal_evnt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], step: str
+) -> None:
+    evnt = tmp_path / "x.hepmc3"
+    evnt.write_bytes(signal_evnt.read_bytes())
+    link = tmp_path / "link"
+    link.symlink_to(evnt)
+    assert main([step, str(evnt), "-o", str(link), "--events=1"]) == 2
+    assert "named twice" in capsys.readouterr().err
+    assert evnt.read_bytes() == signal_evnt.read_bytes()
+
+
+def test_a_published_file_is_not_overwritten(signal_evnt: Path, tmp_path: Path) -> None:
+    published = tmp_path / "aod.h5"
+    published.write_text("published")
+    published.chmod(0o444)
+    assert main(["chain", str(signal_evnt), "-o", str(published), "--events=1"]) == 2
+    assert published.read_text() == "published"
