@@ -47,8 +47,10 @@ class GenerationSummary:
     seed : int
         Of the generator.
     cross_section_pb, cross_section_error_pb : float
-        The batch's estimate; with B(Phi -> s s) = 1 in ``whss`` and ``gghss``, where it holds the
-        W's decay to an electron.
+        The batch's estimate, at leading order, with B(Phi -> s s) = 1. In ``whss`` it holds the
+        W's decay to an electron. In ``gghss`` it is that of a Standard Model Higgs boson of this
+        mass in the narrow-width approximation: where Phi's width is forced to 5 GeV, the
+        coupling to gluons that Pythia scales along is set back.
     n_tried, n_accepted : int
     sum_weights : float
         Of the nominal weights.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,11 @@ class Generator:
         # Pythia counts Phi's other decays as lost; here it always decays to s s.
         phi = process.process in ("whss", "gghss")
         self._open = self._pythia.particleData.resOpenFrac(PHI) if phi else 1.0
+        if process.process == "gghss" and self._pythia.particleData.doForceWidth(PHI):
+            # A forced width scales all partial ones with it, that to the two gluons of the
+            # production too.
+            forced = self._pythia.particleData.mWidth(PHI)
+            self._open *= forced / sm_width(self._pythia.particleData.m0(PHI))
 
     @property
     def weight_names(self) -> list[str]:
@@ -182,6 +188,25 @@ class Generator:
                     f"Pythia failed to make an event {failed_in_a_row} times in a row; "
                     "its own words stand above in this log"
                 )
+
+
+@cache
+def sm_width(mass: float) -> float:
+    """Give the width, GeV, that Pythia computes for a Standard Model Higgs boson of a mass in GeV.
+
+    Raises
+    ------
+    RunError
+        When Pythia does not start.
+    """
+    import pythia8mc
+
+    pythia = pythia8mc.Pythia("", False)
+    for line in (*_SILENCE, "HiggsSM:gg2H = on", "PartonLevel:all = off", f"{PHI}:m0 = {mass!r}"):
+        pythia.readString(line)
+    if not pythia.init():
+        raise RunError(f"Pythia does not start with a Higgs boson of {mass:g} GeV")
+    return float(pythia.particleData.mWidth(PHI))
 
 
 def _shared(before: int, after: int, events: int) -> list[int]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyhepmc
 import pytest
+import pythia8mc
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -509,6 +510,34 @@ def test_cross_section_holds_no_branching_fraction_of_phi(light: Batch) -> None:
     # Pythia's own, with half of it lost to Phi's other decays, would be under 14.
     error = light.summary.cross_section_error_pb
     assert 14.0 < light.summary.cross_section_pb + 2.0 * error < 50.0
+
+
+def test_cross_section_of_a_forced_width_is_that_of_the_standard_model(tmp_path: Path) -> None:
+    # At 200 GeV the Standard Model's own width, 1.5 GeV, is narrow: nothing else differs.
+    quick = (*NO_UNDERLYING_EVENT, "PartonLevel:ISR = off", "PartonLevel:FSR = off")
+    process = sample(
+        "gghss",
+        run_number=1,
+        m_phi=200.0,
+        m_s=50.0,
+        ctau=1.0,
+        batch_size=400,
+        pythia=quick,
+    )
+    summary = generate(process, seed=2, batch=1, output=tmp_path / "x.hepmc3")
+    plain = pythia8mc.Pythia("", False)
+    for line in ("Print:quiet = on", "Tune:pp = 21", "Beams:eCM = 13000", "HiggsSM:gg2H = on"):
+        assert plain.readString(line)
+    for line in ("25:m0 = 200", "PartonLevel:all = off", "Random:setSeed = on", "Random:seed = 3"):
+        assert plain.readString(line)
+    assert plain.init()
+    for _ in range(2000):
+        assert plain.next()
+    info = plain.infoPython()
+    expected = 1e9 * info.sigmaGen()
+    error = math.hypot(1e9 * info.sigmaErr(), summary.cross_section_error_pb)
+    assert error < 0.1 * expected
+    assert abs(summary.cross_section_pb - expected) < 0.05 * expected + 3.0 * error
 
 
 def test_provenance_has_no_time_host_or_path(light: Batch) -> None:
