@@ -6,7 +6,10 @@ taken as they lie: a loop over particles in Python costs more than generating th
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -60,7 +63,23 @@ def check_settings(process: Process) -> None:
     SetupError
         When Pythia is not installed.
     """
-    _configured(process)
+    with _silent():
+        _configured(process)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Send what Pythia's C++ prints nowhere: our own sentence follows."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(nowhere)
+        os.close(kept)
 
 
 @dataclass(frozen=True, slots=True)
