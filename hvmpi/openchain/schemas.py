@@ -118,7 +118,9 @@ def _covariance_fields() -> Iterator[Field]:
     for column, second in enumerate(names):
         for first in names[: column + 1]:
             name = f"var_{first}" if first == second else f"cov_{first}_{second}"
-            yield Field(name, "f4", f"{PERIGEE[first]} {PERIGEE[second]}", "covariance")
+            units = PERIGEE[first], PERIGEE[second]
+            unit = f"{units[0]}2" if units[0] == units[1] else " ".join(units)
+            yield Field(name, "f4", unit, "covariance")
 
 
 _TRACK_FIELDS = (
