@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hvmpi.errors import ConfigError, RunError, SetupError
+from hvmpi.errors import ConfigError, InputError, RunError, SetupError
 from hvmpi.openchain.hepmc import Record
 from hvmpi.openchain.processes import PHI, Process
 
@@ -139,8 +139,10 @@ class Generator:
     ------
     ConfigError, SetupError
         As `check_settings`.
+    InputError
+        When Pythia does not start with the LHE file.
     RunError
-        When Pythia does not start.
+        When it does not start otherwise.
     """
 
     def __init__(self, process: Process, seed: int, lhe: Path | None = None) -> None:
@@ -153,6 +155,11 @@ class Generator:
         started = self._pythia.init()
         if self._pythia.settings.mode("Random:seed") != seed:
             raise RunError(f"sample {process.name}: Pythia did not take the seed {seed}")
+        if not started and lhe is not None:
+            raise InputError(
+                f"sample {process.name}: Pythia cannot begin with {str(lhe)!r}: it is missing, "
+                "empty, or no Les Houches event file"
+            )
         if not started:
             raise RunError(
                 f"sample {process.name}: Pythia does not start with these settings; "

@@ -440,7 +440,7 @@ def test_lhe_file_that_is_too_short(tmp_path: Path) -> None:
 def test_lhe_file_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "none.lhe"
     path.write_text("nothing\n")
-    with pytest.raises(RunError, match="does not start"):
+    with pytest.raises(InputError, match="no Les Houches event file"):
         generate(lhe_sample(path), seed=1, batch=1, output=tmp_path / "out")
 
 
