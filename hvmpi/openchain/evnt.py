@@ -43,10 +43,23 @@ _SIZE = re.compile(rb"^A size (\d{1,18})\s*$", re.MULTILINE)
 _BATCH_SIZE = re.compile(rb"^A batch_size (\d{1,18})\s*$", re.MULTILINE)
 _BATCH = re.compile(rb"^A batch (\d{1,18})\s*$", re.MULTILINE)
 _SAMPLE = re.compile(rb"^A sample ([^\n]*)$", re.MULTILINE)
+_PROCESS = re.compile(rb"^A process ([a-z]{1,12})\s*$", re.MULTILINE)
+_MASS = {
+    name: re.compile(rb"^A %s (\d[\d.e+-]*)\s*$" % name.encode(), re.MULTILINE)
+    for name in ("m_phi", "m_s")
+}
+_SETTINGS_HASH = re.compile(
+    rb'^A provenance [^\n]*"settings_hash": "([0-9a-f]{64})"', re.MULTILINE
+)
 _WEIGHTS = re.compile(rb"^W ([^\n]*)$", re.MULTILINE)
 _CROSS_SECTION = re.compile(rb"^A 0 GenCrossSection ([^\n]*)$", re.MULTILINE)
 
 NORMALISATION_FIELDS = (
+    ("process", "S12"),
+    ("settings_hash", "S64"),
+    ("run_number", "i8"),
+    ("m_phi", "f8"),
+    ("m_s", "f8"),
     ("batch", "i8"),
     ("first_event", "i8"),
     ("events", "i8"),
@@ -177,8 +190,8 @@ def normalisation(path: Path | str, skip: int = 0, events: int = -1) -> npt.NDAr
     Returns
     -------
     ndarray, shape (1,)
-        ``sample`` (UTF-8 bytes) and `NORMALISATION_FIELDS`. What a foreign file does not tell is
-        NaN or -1, its sample name empty.
+        ``sample`` (UTF-8 bytes) and `NORMALISATION_FIELDS`; masses in GeV, NaN where a process has
+        none. What a foreign file does not tell is NaN or -1, its names are empty.
 
     Raises
     ------
@@ -209,8 +222,12 @@ def normalisation(path: Path | str, skip: int = 0, events: int = -1) -> npt.NDAr
     name = _sample(header)
     batch = _BATCH.search(header)
     row = np.zeros(1, dtype=[("sample", f"S{max(len(name), 1)}"), *NORMALISATION_FIELDS])
+    run_number = _RUN_NUMBER.search(header)
     row[0] = (
         name,
+        *(_word(pattern, header) for pattern in (_PROCESS, _SETTINGS_HASH)),
+        int(run_number[1]) if run_number else -1,
+        *(float(_word(_MASS[mass], header) or "nan") for mass in ("m_phi", "m_s")),
         int(batch[1]) if batch else -1,
         first_event,
         len(weights),
@@ -334,6 +351,11 @@ def _weight(head: bytes) -> float:
     except (IndexError, ValueError):
         # An event without weights counts as one.
         return 1.0
+
+
+def _word(pattern: re.Pattern[bytes], header: bytes) -> bytes:
+    found = pattern.search(header)
+    return found[1] if found else b""
 
 
 def _sample(header: bytes) -> bytes:

@@ -278,6 +278,11 @@ def _lhe_file(process: Process, batch: int) -> Path | None:
 def _run_attributes(process: Process, seed: int, batch: int) -> dict[str, str | int]:
     inputs = {Path(path).name: sha256_of(Path(path)) for path in process.lhe[batch - 1 : batch]}
     made = provenance(seed=seed, settings=process.physics(), inputs=inputs)
+    masses = {
+        name: repr(mass)
+        for name, mass in (("m_phi", process.m_phi), ("m_s", process.m_s))
+        if mass is not None
+    }
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
@@ -287,5 +292,6 @@ def _run_attributes(process: Process, seed: int, batch: int) -> dict[str, str | 
         "batch": batch,
         "batch_size": process.batch_size,
         "size": "0" * 15,
+        **masses,
         "provenance": json.dumps(made, sort_keys=True),
     }

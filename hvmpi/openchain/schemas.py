@@ -12,6 +12,7 @@ __all__ = [
     "EVENTS",
     "EVENT_FIELDS",
     "HITS",
+    "LAYERS",
     "NORMALISATION_UNITS",
     "PERIGEE",
     "RDO",
@@ -58,6 +59,14 @@ class Schema:
     version: int
     collections: Mapping[str, tuple[Field, ...]]
 
+
+LAYERS = (
+    *("presampler", "em1", "em2", "em3"),
+    *("tile1", "tile2", "tile3"),
+    *("hec1", "hec2", "hec3", "hec4"),
+    *("fcal1", "fcal2", "fcal3"),
+)
+"""The calorimeters' layers; their order is that of every array by layer."""
 
 TRUTH = (
     Field("barcode", "i8", "1", "number in the event record; above 2**32: made in simulation"),
@@ -155,19 +164,124 @@ _POINT_FIELDS = (
     Field("n_tracks", "i2", "1", "tracks in it"),
 )
 
-HITS = Schema("hvmpi.hits", 1, {"truth": TRUTH, "hits": _HIT_FIELDS})
+_DEPOSIT_FIELDS = (
+    Field("cell", "i4", "1", "calorimeter cell, ascending: a row of the table of cells"),
+    Field("e_em", "f4", "GeV", "energy left by electromagnetic showers and by ionisation"),
+    Field("e_had", "f4", "GeV", "energy left by the hadronic part of showers"),
+    Field("t", "f4", "ns", "mean time, since light from the origin came by"),
+)
+
+_EVENT_TRUTH_FIELDS = (
+    Field("e_visible", "f4", "GeV", "energy that was to be measured"),
+    Field("e_active", "f4", "GeV", "of it, left in the layers"),
+    Field("e_dead", "f4", "GeV", "of it, left in dead material"),
+    Field("e_behind", "f4", "GeV", "of it, left or born behind the calorimeters, or at abs(eta) > 5"),
+    Field("miss_px", "f4", "GeV", "momentum that leaves nothing: neutrinos and their like"),
+    Field("miss_py", "f4", "GeV", "momentum that leaves nothing: neutrinos and their like"),
+)
+
+_CELL_FIELDS = (
+    Field("cell", "i4", "1", "calorimeter cell, ascending: a row of the table of cells"),
+    Field("gain", "u1", "1", "0: high, 1: medium, 2: low"),
+    *(Field(f"adc{sample}", "u2", "1", "sample, 25 ns after the one before") for sample in range(4)),
+)
+
+_PILE_UP_FIELDS = (
+    Field("mu", "f4", "1", "mean number of interactions a crossing"),
+    Field("interactions", "i2", "1", "minimum-bias interactions in the event's own crossing"),
+)
+
+
+def _layer_fields(meaning: str) -> tuple[Field, ...]:
+    return tuple(Field(f"e_{layer}", "f4", "GeV", meaning) for layer in LAYERS)
+
+
+_CLUSTER_FIELDS = (
+    Field("e", "f4", "GeV", "energy, electromagnetic scale"),
+    Field("pt", "f4", "GeV", "transverse momentum, massless"),
+    Field("eta", "f4", "1", "pseudorapidity, seen from the origin"),
+    Field("phi", "f4", "rad", "azimuth"),
+    Field("time", "f4", "ns", "mean time by energy squared, since light from the origin came by"),
+    Field("n_cells", "i2", "1", "cells in it"),
+    *_layer_fields("energy by layer"),
+    Field("jet", "i4", "1", "row of the jet that it is a constituent of; -1: none"),
+)
+
+_JET_FIELDS = (
+    Field("pt", "f4", "GeV", "transverse momentum, calibrated"),
+    Field("eta", "f4", "1", "pseudorapidity"),
+    Field("phi", "f4", "rad", "azimuth"),
+    Field("mass", "f4", "GeV", "mass, calibrated"),
+    Field("pt_em", "f4", "GeV", "transverse momentum, electromagnetic scale"),
+    Field("mass_em", "f4", "GeV", "mass, electromagnetic scale"),
+    Field("n_clusters", "i2", "1", "its constituents: the clusters that name this row"),
+    Field("n_towers", "i2", "1", "towers of 0.1 x 0.1 in eta and phi that its cells lie in"),
+    *_layer_fields("energy of its clusters by layer, electromagnetic scale"),
+    Field("truth_jet", "i4", "1", "row of the nearest truth jet within dR 0.3; -1: none"),
+)
+
+_TRUTH_JET_FIELDS = (
+    Field("pt", "f4", "GeV", "transverse momentum"),
+    Field("eta", "f4", "1", "pseudorapidity"),
+    Field("phi", "f4", "rad", "azimuth"),
+    Field("mass", "f4", "GeV", "mass"),
+    Field("n_particles", "i2", "1", "its constituents"),
+)
+
+_LEPTON_FIELDS = (
+    Field("pt", "f4", "GeV", "transverse momentum"),
+    Field("eta", "f4", "1", "pseudorapidity"),
+    Field("phi", "f4", "rad", "azimuth"),
+    Field("charge", "i1", "e", "charge"),
+    Field("truth", "i4", "1", "row of the true particle"),
+    Field("track", "i4", "1", "row of its track; -1: none"),
+)
+
+_MISSING_FIELDS = (
+    Field("px", "f4", "GeV", "missing transverse momentum"),
+    Field("py", "f4", "GeV", "missing transverse momentum"),
+    Field("sum_et", "f4", "GeV", "scalar sum of what it is made of"),
+)
+
+_CELL_SUM_FIELDS = (
+    Field("layer", "u1", "1", "layer: " + " ".join(LAYERS)),
+    Field("e", "f4", "GeV", "sum over the cells in clusters"),
+    Field("e_read", "f4", "GeV", "sum over the cells that were read out"),
+    Field("n_cells", "i4", "1", "cells that were read out"),
+)
+
+_GENERATED = {
+    "truth": TRUTH,
+    "truth_jets": _TRUTH_JET_FIELDS,
+    "event_truth": _EVENT_TRUTH_FIELDS,
+}
+
+HITS = Schema("hvmpi.hits", 2, {**_GENERATED, "hits": _HIT_FIELDS, "deposits": _DEPOSIT_FIELDS})
 RDO = Schema(
     "hvmpi.rdo",
-    1,
-    {"truth": TRUTH, "measurements": _MEASUREMENT_FIELDS, "truth_links": _TRUTH_LINK_FIELDS},
+    2,
+    {
+        **_GENERATED,
+        "measurements": _MEASUREMENT_FIELDS,
+        "truth_links": _TRUTH_LINK_FIELDS,
+        "cells": _CELL_FIELDS,
+        "pile_up": _PILE_UP_FIELDS,
+    },
 )
 AOD = Schema(
     "hvmpi.aod",
-    1,
+    2,
     {
+        **_GENERATED,
         "tracks": _TRACK_FIELDS,
         "vertices": (*_POINT_FIELDS, Field("sum_pt2", "f4", "GeV2", "of its tracks")),
-        "truth": TRUTH,
+        "clusters": _CLUSTER_FIELDS,
+        "jets": _JET_FIELDS,
+        "electrons": _LEPTON_FIELDS,
+        "muons": _LEPTON_FIELDS,
+        "missing_et": _MISSING_FIELDS,
+        "cell_sums": _CELL_SUM_FIELDS,
+        "pile_up": _PILE_UP_FIELDS,
     },
 )
 
@@ -178,5 +292,10 @@ EVENT_FIELDS = (
 )
 EVENTS = np.dtype([(field.name, field.dtype) for field in EVENT_FIELDS])
 
-NORMALISATION_UNITS = {"cross_section_pb": "pb", "cross_section_error_pb": "pb"}
+NORMALISATION_UNITS = {
+    "m_phi": "GeV",
+    "m_s": "GeV",
+    "cross_section_pb": "pb",
+    "cross_section_error_pb": "pb",
+}
 """Of the table of normalisation, by field; what is not here is a pure number."""
