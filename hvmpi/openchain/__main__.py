@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import re
-import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from hvmpi.campaign.jobs import Outcome
-from hvmpi.errors import HvmpiError, InputError, SetupError, UsageError
-from hvmpi.files import write_whole
+from hvmpi.errors import SetupError
 from hvmpi.options import SAMPLE_OPTIONS
 from hvmpi.sample import SampleOptions
+from hvmpi.step import StepParser, add_step, refuse_to_overwrite, run_step
 
 __all__ = ["main"]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = StepParser(
         prog="python -m hvmpi.openchain",
         description="The steps of the open chain, each a command of its own.",
         epilog="example: python -m hvmpi.openchain simulate IN.evnt.hepmc3 -o OUT.hits.h5 "
@@ -82,12 +73,8 @@ def _sha256(text: str) -> str:
 
 
 def _step(steps: Any, name: str, what: str) -> argparse.ArgumentParser:
-    step: argparse.ArgumentParser = steps.add_parser(
-        name, help=what, description=what, allow_abbrev=False
-    )
-    step.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
+    step = add_step(steps, name, what)
     step.add_argument("--seed", type=int, default=1, help="the campaign's (default: 1)")
-    step.add_argument("--report", type=Path, help="write here how the step went, as JSON")
     return step
 
 
@@ -167,75 +154,18 @@ _STEPS: dict[str, Callable[[argparse.Namespace], Any]] = {
 
 def main(argv: Sequence[str]) -> int:
     """Carry out a step; returns the exit code."""
-    given = None
-    try:
-        given = _parser().parse_args(argv)
-        summary = _run(given)
-    except HvmpiError as error:
-        _report(given, _outcome(error), str(error), -1)
-        print(f"hvmpi: error: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
-    print(f"hvmpi: {given.step}: {summary.events} events to {str(given.output)!r}", flush=True)
-    _report(given, Outcome.DONE, "", summary.events, dataclasses.asdict(summary))
-    return 0
+    return run_step(_parser(), argv, _run)
 
 
 def _run(given: argparse.Namespace) -> Any:
-    if not given.output.absolute().parent.is_dir():
-        msg = f"there is no directory {str(given.output.absolute().parent)!r} for the output"
-        raise UsageError(msg)
-    _refuse_to_overwrite(given)
+    outputs = [given.output, getattr(given, "hits", None), getattr(given, "rdo", None)]
+    inputs = [given.input] if "input" in given else []
+    refuse_to_overwrite(inputs, filter(None, outputs))
     try:
         return _STEPS[given.step](given)
     except ImportError as error:
         msg = f"the open chain is not installed ({error}); pip install 'hvmpi[openchain]'"
         raise SetupError(msg) from error
-    except MemoryError as error:
-        msg = f"{given.step} ran out of memory"
-        raise SetupError(msg) from error
-
-
-def _refuse_to_overwrite(given: argparse.Namespace) -> None:
-    """Refuse outputs that would destroy the input, each other, or a published file."""
-    taken = [given.input.resolve()] if "input" in given else []
-    for output in (given.output, getattr(given, "hits", None), getattr(given, "rdo", None)):
-        if output is None:
-            continue
-        path = output.resolve()
-        if path in taken:
-            msg = f"{str(output)!r} is named twice, as an output and as something else"
-            raise UsageError(msg)
-        if path.exists() and not path.stat().st_mode & stat.S_IWUSR:
-            msg = f"{str(output)!r} is there and read-only, as published files are; name another"
-            raise UsageError(msg)
-        taken.append(path)
-
-
-def _outcome(error: HvmpiError) -> Outcome:
-    if isinstance(error, InputError):
-        return Outcome.BAD_INPUT
-    if isinstance(error, UsageError | SetupError):
-        return Outcome.SETUP_FAILED
-    return Outcome.PAYLOAD_FAILED
-
-
-def _report(
-    given: argparse.Namespace | None,
-    outcome: Outcome,
-    reason: str,
-    events: int,
-    summary: dict[str, Any] | None = None,
-) -> None:
-    if given is None or given.report is None:
-        return
-    values = {
-        "outcome": outcome.name.lower(),
-        "reason": reason,
-        "events": events,
-        "summary": summary or {},
-    }
-    with write_whole(given.report) as beside:
-        beside.write_text(json.dumps(values) + "\n")
 
 
 if __name__ == "__main__":
