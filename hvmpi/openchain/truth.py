@@ -119,6 +119,9 @@ class GeneratedEvent:
         Rows of `truth` that are simulated, ascending.
     keep : ndarray of bool
         Rows of `truth` that stay, whether they leave hits or not.
+    stable : Table
+        Every stable particle, for the calorimeters and truth jets: ``pdg_id``, ``charge``,
+        ``mass``, ``px``, ``py``, ``pz``, ``x``, ``y``, ``z``, ``t``.
     """
 
     run_number: int
@@ -127,6 +130,7 @@ class GeneratedEvent:
     truth: Table
     simulated: NDArray[np.int64]
     keep: NDArray[np.bool_]
+    stable: Table
 
 
 def _is_hard_process(status: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -311,34 +315,28 @@ def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -
         keep[graph.children(end)] = True
         llp[graph.descendants(end)] = row
 
+    stable = np.flatnonzero(particles["status"] == _STABLE)
     rows = np.flatnonzero(keep | simulated)
-    made = graph.positions[graph.production[rows]]
     decayed = graph.positions[graph.end[rows]]
     decayed[~keep[rows] | (graph.end[rows] < 0)] = math.nan
-    chosen = particles[rows]
-    px, py, pz = (chosen[axis] for axis in ("px", "py", "pz"))
-    mass = _masses(chosen)
-    if not all(np.isfinite(values).all() for values in (px, py, pz, mass, made)):
+    born = graph.positions[graph.production]
+    all_stable = _kinematics(particles, charges, born, stable)
+    chosen = _kinematics(particles, charges, born, rows)
+    tables = (chosen, all_stable)
+    if not all(np.isfinite(table[name]).all() for table in tables for name in _KINEMATICS[2:]):
         raise BadEventFileError(
             f"event {event_number} holds a momentum, mass or position that is not a number"
         )
-    inside = (np.hypot(made[:, 0], made[:, 1]) < WORLD_R_MM) & (np.abs(made[:, 2]) < WORLD_Z_MM)
+    radius = np.hypot(chosen["x"], chosen["y"])
+    inside = (radius < WORLD_R_MM) & (np.abs(chosen["z"]) < WORLD_Z_MM)
 
     new_row = np.full(len(pid) + 1, -1)
     new_row[rows] = np.arange(len(rows))
     truth: Table = {
         "barcode": rows + 1,
-        "pdg_id": chosen["pid"],
-        "status": chosen["status"],
-        "charge": charges[rows],
-        "mass": mass,
-        "px": px,
-        "py": py,
-        "pz": pz,
-        "x": made[:, 0],
-        "y": made[:, 1],
-        "z": made[:, 2],
-        "t": made[:, 3],
+        "pdg_id": chosen["pdg_id"],
+        "status": particles["status"][rows],
+        **{name: chosen[name] for name in _KINEMATICS[1:]},
         "decay_x": decayed[:, 0],
         "decay_y": decayed[:, 1],
         "decay_z": decayed[:, 2],
@@ -353,4 +351,20 @@ def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -
         truth=truth,
         simulated=np.flatnonzero(simulated[rows] & inside),
         keep=keep[rows],
+        stable=all_stable,
     )
+
+
+_KINEMATICS = ("pdg_id", "charge", "mass", "px", "py", "pz", "x", "y", "z", "t")
+
+
+def _kinematics(
+    particles: NDArray[Any],
+    charges: NDArray[np.float64],
+    born: NDArray[np.float64],
+    rows: NDArray[np.int64],
+) -> Table:
+    chosen = particles[rows]
+    momenta = (chosen[axis] for axis in ("px", "py", "pz"))
+    columns = (chosen["pid"], charges[rows], _masses(chosen), *momenta, *born[rows].T)
+    return dict(zip(_KINEMATICS, columns, strict=True))
