@@ -28,6 +28,8 @@ _MAXIMUM_GEV, _MAXIMUM_NEIGHBOURS = 0.5, 4
 _PRIMARY = ("em2", "em3", "fcal1")
 _SECONDARY = ("em1", *HADRONIC_LAYERS)
 
+# Cells that only touch do not overlap, however their edges are rounded.
+_TOUCHING = 1e-9
 # By layer: 2 where a maximum is primary, 1 where it is secondary, 0 where there is none.
 _AUTHORITY = np.array([2 * (layer in _PRIMARY) + (layer in _SECONDARY) for layer in LAYERS])
 
@@ -83,7 +85,7 @@ def find_clusters(
     secondary one of more energy, overlaps with them in eta and phi, so that one shower is not
     split along its depth. The presampler has none. Every cell goes with its most energetic
     neighbour, up to where none has more; what gets to no maximum that counts goes to the nearest
-    in eta and phi.
+    in eta and phi (of equals, a primary one, then the one of most energy).
 
     The direction is the mean of the cells' weighted with abs(E) (EPJ C 77 490, eq. 7), the time
     that of the cells with E > 2 sigma weighted with E squared, 0 if there is none.
@@ -258,8 +260,8 @@ def _maxima(
     d_phi = np.abs(wrapped(table.phi[cell] - table.phi[other]))
     hidden = (
         (cluster[tops[secondary], None] == cluster[tops])
-        & (d_eta < (table.d_eta[cell] + table.d_eta[other]) / 2.0)
-        & (d_phi < (table.d_phi[cell] + table.d_phi[other]) / 2.0)
+        & (d_eta < (table.d_eta[cell] + table.d_eta[other]) / 2.0 - _TOUCHING)
+        & (d_phi < (table.d_phi[cell] + table.d_phi[other]) / 2.0 - _TOUCHING)
         & (secondary[:, None] > np.arange(len(tops)))
     ).any(axis=1)
     return np.delete(tops, secondary[hidden])
@@ -275,6 +277,8 @@ def _nearest(
     table = cells()
     cell, other = read.cell[tops], read.cell[maxima]
     distance = distances(table.eta[cell], table.phi[cell], table.eta[other], table.phi[other])
+    # On a grid many are equally far, but for their rounding: the first of the maxima wins.
+    distance = np.round(distance, 9)
     distance[cluster[tops, None] != cluster[None, maxima]] = np.inf
     # Another layer's cell at the very same place is no nearer than the maximum itself.
     distance[tops[:, None] == maxima] = -1.0
