@@ -15,13 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hvmpi.campaign.jobs import Job, Outcome
-from hvmpi.campaign.paths import AttemptPaths
+from hvmpi.campaign.paths import SUFFIXES, AttemptPaths, RunPaths, library_stem
 from hvmpi.sample import SampleOptions
 from hvmpi.settings import Settings
 
 __all__ = [
     "Engine",
     "EventCount",
+    "Inputs",
+    "LibraryCount",
     "Sample",
     "Step",
     "StepOutput",
@@ -73,6 +75,48 @@ class EventCount:
     size: int
     run_number: int | None = None
     sample: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryCount:
+    """What a library of minimum-bias events was found to be.
+
+    Attributes
+    ----------
+    events : int
+    sha256 : str
+    """
+
+    events: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Where the steps of a job find what they read.
+
+    Attributes
+    ----------
+    event_file : Path
+        Of a reconstruction; of no use to jobs that have none.
+    library : Path or None
+        The minimum-bias events to overlay; None without pile-up.
+    training : Path
+        Directory of the training files of all jobs, for the merge.
+    """
+
+    event_file: Path
+    library: Path | None
+    training: Path
+
+    @classmethod
+    def of(cls, job: Job, paths: RunPaths, settings: Settings) -> Inputs:
+        """Say where a job of a run finds them."""
+        library = Path(settings.pileup_library) if settings.pileup_library else None
+        if settings.makes_library:
+            suffix = SUFFIXES[settings.engine]["library"]
+            library = paths.product("library", library_stem(settings.pileup_events), suffix)
+        return cls(paths.resolve(job.event_file.path), library, paths.product_directory("train"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +184,10 @@ class Engine(Protocol):
     def count_events(self, path: Path, expected: int | None) -> EventCount:
         """Count the events of a file; raise `BadEventFileError` where it is not fit for use."""
 
-    def steps(self, job: Job, event_file: Path, paths: AttemptPaths) -> tuple[Step, ...]:
+    def check_library(self, path: Path, mu: float) -> LibraryCount:
+        """Look at a minimum-bias library made before; raise `InputError` if `mu` cannot use it."""
+
+    def steps(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> tuple[Step, ...]:
         """Name the steps of a job, in their order."""
 
     def check(self, job: Job, step: Step, exit_code: int) -> Verdict:
@@ -148,6 +195,12 @@ class Engine(Protocol):
 
     def event_numbers(self, product: str, path: Path) -> npt.NDArray[np.int64] | None:
         """Read the event numbers of a product; None where it has none; `InputError` if bad."""
+
+    def normalisation(self, path: Path) -> npt.NDArray[np.void]:
+        """Say which events a training file stands for; raise `InputError` if it is bad.
+
+        Rows of ``run_number``, ``first_event`` and ``events``.
+        """
 
     def preflight(self) -> list[str]:
         """List what is missing on this host, a sentence each."""

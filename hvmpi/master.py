@@ -13,6 +13,7 @@ from hvmpi.campaign.event_files import Manifest
 from hvmpi.campaign.jobs import CHARGED, Job, JobState, Kind, Outcome, Output
 from hvmpi.campaign.journal import (
     Accepted,
+    Barred,
     Ended,
     Entry,
     Failed,
@@ -95,6 +96,8 @@ class Master:
         if accepted:
             self._publish(accepted)
         self._hand_out()
+        if self._ledger.stuck:
+            self._bar_what_waits()
         self._keep_books()
         self._see_whether_over()
         return bool(messages)
@@ -166,12 +169,33 @@ class Master:
     def _put_file_aside(self, number: int, outcome: Outcome, reason: str) -> None:
         """Fail the jobs of an event file that cannot be read or could not be made."""
         row = self._ledger.jobs[number]
-        event_file = int(row["event_file"])
-        if int(row["kind"]) == Kind.GENERATION:
+        kind = int(row["kind"])
+        if kind == Kind.GENERATION:
             reason = f"its event file was not made: job {number}: {reason}"
-        elif outcome is not Outcome.BAD_INPUT:
+        elif kind != Kind.RECONSTRUCTION or outcome is not Outcome.BAD_INPUT:
             return
-        self._write(FilePutAside(event_file, reason))
+        self._write(FilePutAside(int(row["event_file"]), reason))
+
+    def _bar_what_waits(self) -> None:
+        """Fail the jobs that wait for others which failed for good."""
+        jobs = self._ledger.jobs
+        for kind in (Kind.RECONSTRUCTION, Kind.MERGE):
+            waiting = jobs["job"][(jobs["kind"] == kind) & (jobs["state"] == JobState.WAITING)]
+            if len(waiting):
+                reason = self._why_barred(kind, int(waiting[0]))
+                self._say(f"{len(waiting)} {kind.name.lower()} jobs cannot start: {reason}")
+                self._write(Barred(kind, reason))
+
+    def _why_barred(self, kind: Kind, number: int) -> str:
+        if kind is Kind.MERGE:
+            missing = self._ledger.waiting_on(number)
+            have = "job has" if missing == 1 else "jobs have"
+            return f"{missing} {have} no training file: rerun, or hvmpi merge what is there"
+        # A job whose event file could not be made does not wait any more.
+        jobs = self._ledger.jobs
+        library = jobs[jobs["kind"] == Kind.LIBRARY][0]
+        reason = self._ledger.reasons[library["reason"]]
+        return f"its pile-up library was not made: job {library['job']}: {reason}"
 
     # Jobs
 

@@ -1,11 +1,13 @@
 """The engine that makes nothing: it measures and tests the scheduler, with files of event numbers.
 
-An event file of this engine is a text with one event number a line. A reconstruction job runs
-``noop-command``, or nothing at all.
+An event file of this engine is a text with one event number a line, and so is a library of
+minimum-bias events or a training file. A reconstruction job runs ``noop-command``, or nothing at
+all; it makes a training file where that names ``{train}``.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,25 +17,39 @@ import numpy.typing as npt
 
 from hvmpi.campaign.jobs import Job, Kind, Outcome
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths
-from hvmpi.engine import EventCount, Sample, Step, StepOutput, Verdict, ended
-from hvmpi.errors import BadEventFileError
-from hvmpi.files import write_whole
+from hvmpi.engine import (
+    EventCount,
+    Inputs,
+    LibraryCount,
+    Sample,
+    Step,
+    StepOutput,
+    Verdict,
+    ended,
+)
+from hvmpi.errors import BadEventFileError, InputError
+from hvmpi.files import sha256_of, write_whole
 from hvmpi.settings import Settings
 
 __all__ = ["NoopEngine", "main"]
 
 _DEFAULT_RUN_NUMBER = 304795
+_PLACEHOLDERS = {"aod": "{output}", "train": "{train}"}
 
 
 class NoopEngine:
     """An engine of one step at most, which makes nothing unless its command does."""
 
     name = "noop"
-    products: tuple[str, ...] = ("evnt", "aod")
     event_file_patterns: tuple[str, ...] = ("*.evnt.txt",)
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        train = ("train",) if self._is_told("{train}") else ()
+        self.products: tuple[str, ...] = ("evnt", "library", "aod", *train)
+
+    def _is_told(self, placeholder: str) -> bool:
+        return any(placeholder in word for word in self._settings.noop_command)
 
     def samples(self, settings: Settings) -> tuple[Sample, ...]:
         """Take the samples as they are."""
@@ -62,34 +78,45 @@ class NoopEngine:
             raise BadEventFileError(msg)
         return EventCount(numbers, path.stat().st_size)
 
-    def steps(self, job: Job, event_file: Path, paths: AttemptPaths) -> tuple[Step, ...]:
+    def check_library(self, path: Path, mu: float) -> LibraryCount:
+        """Count the lines of a library."""
+        try:
+            events = len(path.read_text().split())
+            if events < 10 * mu:
+                msg = f"pileup-library {str(path)!r} holds {events} events, too few for mu {mu:g}"
+                raise InputError(msg)
+            return LibraryCount(events, sha256_of(path))
+        except (OSError, ValueError) as error:
+            msg = f"pileup-library {str(path)!r} cannot be read ({error})"
+            raise InputError(msg) from error
+
+    def steps(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> tuple[Step, ...]:
         """Name the one step, or none."""
+        events = str(job.events)
         if job.kind is Kind.GENERATION:
-            output = paths.tmp / f"{job.stem}.{SUFFIXES['noop']['evnt']}"
-            argv: tuple[str, ...] = (
-                sys.executable,
-                "-m",
-                "hvmpi.noop",
-                str(output),
-                str(job.first_event),
-                str(job.events),
-            )
-            return (Step("generate", argv, outputs=(StepOutput("evnt", output),)),)
+            return (_own_step("generate", "evnt", str(job.first_event), events, job, paths),)
+        if job.kind is Kind.LIBRARY:
+            return (_own_step("library", "library", "1", events, job, paths),)
+        if job.kind is Kind.MERGE:
+            return (_own_step("merge", "merged", str(inputs.training), events, job, paths),)
         command = self._settings.noop_command
         if not command:
             return ()
-        output = paths.tmp / f"{job.stem}.{SUFFIXES['noop']['aod']}"
         filled = {
             "{job}": str(job.number),
             "{attempt}": str(job.attempt),
             "{first_event}": str(job.first_event),
-            "{events}": str(job.events),
-            "{input}": str(event_file),
-            "{output}": str(output),
+            "{events}": events,
+            "{input}": str(inputs.event_file),
+            "{library}": str(inputs.library or ""),
         }
+        outputs = tuple(
+            _output(product, job, paths)
+            for product, placeholder in _PLACEHOLDERS.items()
+            if self._is_told(placeholder)
+        )
+        filled |= {_PLACEHOLDERS[output.product]: str(output.path) for output in outputs}
         argv = tuple(_fill(word, filled) for word in command)
-        makes_output = any("{output}" in word for word in command)
-        outputs = (StepOutput("aod", output),) if makes_output else ()
         return (Step("noop", argv, outputs=outputs),)
 
     def check(self, job: Job, step: Step, exit_code: int) -> Verdict:
@@ -104,7 +131,18 @@ class NoopEngine:
 
     def event_numbers(self, product: str, path: Path) -> npt.NDArray[np.int64] | None:
         """Read an event file's numbers; what the command makes is not known."""
-        return self.count_events(path, None).event_numbers if product == "evnt" else None
+        known = product in ("evnt", "library")
+        return self.count_events(path, None).event_numbers if known else None
+
+    def normalisation(self, path: Path) -> npt.NDArray[np.void]:
+        """Read the event numbers of a training file, each a row."""
+        numbers = self.count_events(path, None).event_numbers
+        rows = np.zeros(
+            len(numbers), dtype=[("run_number", "i8"), ("first_event", "i8"), ("events", "i8")]
+        )
+        rows["first_event"] = numbers
+        rows["events"] = 1
+        return rows
 
     def preflight(self) -> list[str]:
         """Miss nothing."""
@@ -115,6 +153,18 @@ class NoopEngine:
         return {}
 
 
+def _output(product: str, job: Job, paths: AttemptPaths) -> StepOutput:
+    return StepOutput(product, paths.tmp / f"{job.stem}.{SUFFIXES['noop'][product]}")
+
+
+def _own_step(
+    name: str, product: str, source: str, events: str, job: Job, paths: AttemptPaths
+) -> Step:
+    output = _output(product, job, paths)
+    argv = (sys.executable, "-m", "hvmpi.noop", name, str(output.path), source, events)
+    return Step(name, argv, outputs=(output,))
+
+
 def _fill(word: str, filled: dict[str, str]) -> str:
     for placeholder, value in filled.items():
         word = word.replace(placeholder, value)
@@ -122,10 +172,24 @@ def _fill(word: str, filled: dict[str, str]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write an event file of consecutive numbers: OUTPUT FIRST EVENTS."""
-    output, first, events = Path(argv[0]), int(argv[1]), int(argv[2])
-    with write_whole(output) as beside:
-        beside.write_text("".join(f"{number}\n" for number in range(first, first + events)))
+    """Write a file of event numbers: consecutive ones, or those of the training files."""
+    parser = argparse.ArgumentParser(prog="python -m hvmpi.noop")
+    parser.add_argument("step", choices=["generate", "library", "merge"])
+    parser.add_argument("output", type=Path)
+    parser.add_argument("source", help="the first number; to merge: the directory")
+    parser.add_argument("events", type=int)
+    given = parser.parse_args(argv)
+    if given.step == "merge":
+        files = sorted(Path(given.source).glob(f"[!.]*.{SUFFIXES['noop']['train']}"))
+        numbers = [number for path in files for number in path.read_text().split()]
+        if len(numbers) != given.events:
+            print(f"the training files hold {len(numbers)} events of {given.events}")
+            return 2
+    else:
+        first = int(given.source)
+        numbers = list(map(str, range(first, first + given.events)))
+    with write_whole(given.output) as beside:
+        beside.write_text("".join(f"{number}\n" for number in numbers))
     return 0
 
 

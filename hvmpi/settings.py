@@ -57,8 +57,12 @@ class Settings:
     keep: tuple[str, ...]
     fused: bool
     renumber: bool
+    train_unmatched: bool
+    pileup_mu: float
+    pileup_events: int
     run_dir: str
     evnt_dir: str | None
+    pileup_library: str | None
     aod_dir: str | None
     log_dir: str | None
     tmp_dir: str | None
@@ -76,6 +80,11 @@ class Settings:
     config: str = field(default="", compare=False)
     show_all: bool = False
     show_job: int = -1
+
+    @property
+    def makes_library(self) -> bool:
+        """Whether jobs overlay minimum-bias events that this campaign itself makes."""
+        return self.pileup_mu > 0 and self.pileup_library is None
 
     @property
     def samples_are_default(self) -> bool:
@@ -241,8 +250,7 @@ def _parse(verb: str, argv: Sequence[str], planned: str = "run") -> _Given:
             if option.kind == "path" and option.default is not None:
                 values[option.name] = str(Path(option.default).absolute())
             continue
-        where = config.keys.get(option.name, "") if sources[option.name] == "config" else ""
-        values[option.name] = option.convert(raw, where or _where(sources[option.name], option))
+        values[option.name] = option.convert(raw, _where(sources[option.name], option, config))
     return _Given(arguments, values, sources, config)
 
 
@@ -290,7 +298,9 @@ def _sources(parser: Any, argv: Sequence[str]) -> dict[str, str]:
     return sources
 
 
-def _where(source: str, option: Option) -> str:
+def _where(source: str, option: Option, config: CampaignConfig) -> str:
+    if source == "config":
+        return config.keys[option.name]
     if source == "environment":
         return f"environment variable {option.variable}"
     return f"command line, --{option.name}"
@@ -301,7 +311,7 @@ def _samples(given: _Given) -> tuple[SampleOptions, ...]:
     asked = [option for option in SAMPLE_OPTIONS if given.sources[option.name] != "default"]
     if len(config.samples) > 1 and asked:
         msg = (
-            f"{_where(given.sources[asked[0].name], asked[0])}: {config.path} has "
+            f"{_where(given.sources[asked[0].name], asked[0], config)}: {config.path} has "
             f"{len(config.samples)} samples, and it is not clear which is meant; "
             "change it in the config"
         )
@@ -372,6 +382,7 @@ def load(verb: str, argv: Sequence[str]) -> Settings:
     timestamp = getattr(given.arguments, "rerun", "") or getattr(given.arguments, "timestamp", "")
     if timestamp:
         return _load_rerun(given, timestamp)
+    _check_pileup(given)
     values = {option.field: given.values[option.name] for option in OPTIONS if not option.sample}
     return Settings(
         verb=planned,
@@ -383,6 +394,29 @@ def load(verb: str, argv: Sequence[str]) -> Settings:
         show_job=getattr(given.arguments, "show_job", -1),
         **values,
     )
+
+
+def _check_pileup(given: _Given) -> None:
+    """Refuse what would have no effect, unless it is a default that a run wrote down."""
+    asked = [
+        BY_NAME[name]
+        for name in ("pileup-library", "pileup-events")
+        if given.sources[name] != "default" and given.values[name] != BY_NAME[name].default
+    ]
+    for option in asked:
+        where = _where(given.sources[option.name], option, given.config)
+        if not given.values["pileup-mu"]:
+            msg = (
+                f"{where}: {option.name} is given, and pileup-mu is 0; give pileup-mu, the mean "
+                "number of interactions a crossing, too"
+            )
+            raise ConfigError(msg)
+    if len(asked) > 1:
+        msg = (
+            f"{where}: pileup-events is given, and pileup-library names one that was made before; "
+            "leave one of them out"
+        )
+        raise ConfigError(msg)
 
 
 def _planned_verb(verb: str, given: _Given) -> str:

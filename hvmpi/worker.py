@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hvmpi.campaign.jobs import Job, Outcome, Output, StepResult
+from hvmpi.campaign.jobs import NEEDED, Job, Outcome, Output, StepResult
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths, RunPaths
 from hvmpi.campaign.run import paths_of
 from hvmpi.channel import Channel, Idle
-from hvmpi.engine import Engine, Step, StepOutput, make_engine
+from hvmpi.engine import Engine, Inputs, Step, StepOutput, make_engine
 from hvmpi.errors import HvmpiError
 from hvmpi.files import sha256_of, sync_directory, sync_file
 from hvmpi.messages import Assign, Goodbye, Hello, Report, Stop, Welcome
@@ -124,9 +124,9 @@ class Worker:
         if self._stopping:
             self._finish(attempt, Outcome.INTERRUPTED, self._stopping)
             return
-        event_file = run.paths.resolve(job.event_file.path)
+        inputs = Inputs.of(job, run.paths, run.settings)
         try:
-            attempt.steps.extend(run.engine.steps(job, event_file, paths))
+            attempt.steps.extend(run.engine.steps(job, inputs, paths))
             if attempt.steps:
                 paths.logs.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(paths.tmp, ignore_errors=True)
@@ -190,8 +190,7 @@ class Worker:
 
     def _deliver(self, attempt: _Attempt) -> None:
         run = self._known_run()
-        # The jobs of an event file need it, even when it is dropped after them.
-        kept = [o for o in attempt.outputs if o.product in (*run.settings.keep, "evnt")]
+        kept = [o for o in attempt.outputs if o.product in NEEDED.union(run.settings.keep)]
         events_out = attempt.job.events if attempt.events_out < 0 else attempt.events_out
         try:
             outputs = tuple(_bring(run, attempt.job, output) for output in kept)

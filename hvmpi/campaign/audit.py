@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,11 @@ from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import JobState, Kind
 from hvmpi.campaign.ledger import Ledger, replay
 from hvmpi.campaign.paths import RunPaths
-from hvmpi.campaign.run import paths_of
+from hvmpi.campaign.run import paths_of, published_products
 from hvmpi.engine import Engine, make_engine
 from hvmpi.errors import HvmpiError
 from hvmpi.files import sha256_of
-from hvmpi.settings import Settings, load_run
+from hvmpi.settings import load_run
 
 __all__ = ["Audit", "audit"]
 
@@ -55,27 +56,54 @@ def audit(directory: Path) -> Audit:
     ledger = replay(paths.journal)
     faults: list[str] = []
     seen: dict[tuple[str, int, int], int] = {}
+    trained: Counter[tuple[int, ...]] = Counter()
     files = events = 0
-    for accepted in _last_accepted(paths.journal, ledger):
+    # The merge is behind all that it joins, in the journal too.
+    for accepted in _accepted(paths.journal, ledger):
         for product, _, path, size, sha256 in accepted.outputs:
             if product == "evnt" and "evnt" not in settings.keep:
                 continue
             files += 1
             final = paths.resolve(path)
             faults += _check_file(final, size, sha256)
-            if final.is_file():
-                found, problems = _check_events(engine, ledger, accepted.job, product, final, seen)
-                events += found
-                faults += problems
-    faults += _strays(paths, settings)
+            if not final.is_file():
+                continue
+            if product in ("train", "merged"):
+                faults += _check_training(engine, ledger, accepted.job, final, trained)
+                continue
+            found, problems = _check_events(engine, ledger, accepted.job, product, final, seen)
+            events += found
+            faults += problems
+    if ledger.library is not None:
+        faults += _check_library(ledger.library)
+    faults += _strays(paths, published_products(settings, engine))
     not_done = tuple(_not_done(ledger))
     return Audit(tuple(faults), not_done, files, events)
 
 
-def _last_accepted(path: Path, ledger: Ledger) -> Iterator[journal.Accepted]:
+def _accepted(path: Path, ledger: Ledger) -> Iterator[journal.Accepted]:
+    """Give what made each done job's products."""
+    withdrawn = {
+        (entry.job, entry.attempt)
+        for entry in journal.read_entries(path)
+        if isinstance(entry, journal.Withdrawn)
+    }
     for entry in journal.read_entries(path):
-        if isinstance(entry, journal.Accepted) and ledger.state(entry.job) is JobState.DONE:
+        if (
+            isinstance(entry, journal.Accepted)
+            and ledger.state(entry.job) is JobState.DONE
+            and (entry.job, entry.attempt) not in withdrawn
+        ):
             yield entry
+
+
+def _check_library(library: journal.LibraryListed) -> list[str]:
+    path = Path(library.path)
+    if not path.is_file():
+        return [f"pileup-library {path} is missing"]
+    if sha256_of(path) != library.sha256:
+        return [f"pileup-library {path} was changed: its SHA-256 is not the journal's"]
+    return []
 
 
 def _check_file(path: Path, size: int, sha256: str) -> list[str]:
@@ -106,7 +134,7 @@ def _check_events(
     faults = []
     if len(held) != job.events:
         faults.append(f"{path} holds {len(held)} events, job {number} has {job.events}")
-    if len(held) and int(held[0]) != job.first_event:
+    if job.has_event_file and len(held) and int(held[0]) != job.first_event:
         faults.append(f"{path} begins with event {held[0]}, job {number} with {job.first_event}")
     if len(np.unique(held)) != len(held):
         faults.append(f"{path} holds an event twice")
@@ -121,8 +149,45 @@ def _check_events(
     return len(held), faults
 
 
-def _strays(paths: RunPaths, settings: Settings) -> list[str]:
-    products = ["aod", "hits", "rdo"] + (["evnt"] if settings.verb != "reconstruct" else [])
+def _check_training(
+    engine: Engine,
+    ledger: Ledger,
+    number: int,
+    path: Path,
+    trained: Counter[tuple[int, ...]],
+) -> list[str]:
+    """Compare a job's training file with its events, the merged one with those of all jobs."""
+    try:
+        rows = [tuple(row) for row in engine.normalisation(path).tolist()]
+    except HvmpiError as error:
+        return [f"{path} cannot be read: {error}"]
+    job = ledger.job(number)
+    if job.kind is Kind.MERGE:
+        return list(_compare(path, trained, Counter(rows)))
+    trained.update(rows)
+    faults = []
+    events = sum(events for *_, events in rows)
+    if events != job.events:
+        faults.append(f"{path} stands for {events} events, job {number} has {job.events}")
+    if rows and rows[0][1] != job.first_event:
+        faults.append(f"{path} begins with event {rows[0][1]}, job {number} with {job.first_event}")
+    return faults
+
+
+def _compare(
+    path: Path, wanted: Counter[tuple[int, ...]], merged: Counter[tuple[int, ...]]
+) -> Iterator[str]:
+    for problem, rows in (("lacks", wanted - merged), ("holds too much:", merged - wanted)):
+        if rows:
+            run_number, first_event, events = min(rows)
+            more = f", and {len(rows) - 1} such pieces more" if len(rows) > 1 else ""
+            yield (
+                f"{path} {problem} {events} events of run {run_number} from event {first_event} "
+                f"on{more}"
+            )
+
+
+def _strays(paths: RunPaths, products: list[str]) -> list[str]:
     return [
         f"{part} was left by an attempt that was not accepted; rerun removes it"
         for product in products

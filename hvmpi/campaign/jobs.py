@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from hvmpi.campaign.paths import MERGED_STEM, job_stem, library_stem
 from hvmpi.errors import JournalError
 
 __all__ = [
     "CHARGED",
+    "NEEDED",
+    "NO_EVENT_FILE",
     "TRANSITIONS",
     "EventFile",
     "Job",
@@ -121,6 +124,15 @@ class EventFile:
     reason: str = ""
 
 
+NO_EVENT_FILE = EventFile(
+    path="", sample="", run_number=0, batch=0, events=0, first_event=0, stem=""
+)
+"""The event file of a job that has none: a library, a merge."""
+
+NEEDED: frozenset[str] = frozenset({"evnt", "library", "merged"})
+"""Products that are brought whatever ``keep`` says: other jobs read them, or they are the last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a worker is told of a job: everything that its engine needs to name the steps."""
@@ -135,11 +147,20 @@ class Job:
     job_size: int
 
     @property
+    def has_event_file(self) -> bool:
+        """Whether it makes or reads an event file, whose numbers its events have."""
+        return self.kind in (Kind.GENERATION, Kind.RECONSTRUCTION)
+
+    @property
     def stem(self) -> str:
-        """What the names of this job's products begin with; the last job of a file may be short."""
+        """What the names of this job's products begin with."""
         if self.kind is Kind.GENERATION:
             return self.event_file.stem
-        return f"{self.event_file.stem}.{self.job_size}.{self.skip_events}"
+        if self.kind is Kind.LIBRARY:
+            return library_stem(self.events)
+        if self.kind is Kind.MERGE:
+            return MERGED_STEM
+        return job_stem(self.event_file.stem, self.job_size, self.skip_events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +170,8 @@ class Output:
     Attributes
     ----------
     product : str
-        ``evnt``, ``hits``, ``rdo``, ``aod``...
+        ``evnt``, ``hits``, ``rdo``, ``aod``, ``train``, ``library``, or ``merged``: all of
+        ``train`` in one file.
     part, path : str
         Where it lies now and where it is to be; relative to the run's directory when inside.
     size : int

@@ -18,6 +18,7 @@ from hvmpi.errors import JournalError
 
 __all__ = [
     "Accepted",
+    "Barred",
     "Completion",
     "Ended",
     "Entry",
@@ -27,6 +28,7 @@ __all__ = [
     "JobsPlanned",
     "Journal",
     "Launch",
+    "LibraryListed",
     "PlanComplete",
     "Published",
     "Resumed",
@@ -39,7 +41,7 @@ __all__ = [
 ]
 
 SCHEMA = "hvmpi-journal"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,23 @@ class EventFileListed:
 
 
 @dataclass(frozen=True)
+class LibraryListed:
+    """A library of minimum-bias events that was made before, and that events are overlaid from."""
+
+    type: ClassVar[str] = "library"
+    path: str
+    events: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class JobsPlanned:
     """A row of jobs of one event file, numbered on from the jobs before.
 
-    ``numbers`` holds the event number of each job's first event; empty where they follow each
-    other from the file's first event.
+    ``event_file`` is -1 where there is none: a library, a merge. ``after`` holds the rows, counted
+    from 0, of which every job must be done before one of these can start. ``numbers`` holds the
+    event number of each job's first event; empty where they follow each other from the file's
+    first event.
     """
 
     type: ClassVar[str] = "jobs"
@@ -89,7 +103,7 @@ class JobsPlanned:
     event_file: int
     job_size: int
     events: int
-    waiting: bool
+    after: list[int]
     numbers: list[int]
 
 
@@ -192,6 +206,15 @@ class FilePutAside:
 
 
 @dataclass(frozen=True)
+class Barred:
+    """What the jobs of a kind wait for will not be: those that wait fail, without an attempt."""
+
+    type: ClassVar[str] = "barred"
+    kind: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """The completion record: how the campaign, or this part of it, ended."""
 
@@ -209,6 +232,7 @@ class Ended:
 Entry = (
     RunBegun
     | EventFileListed
+    | LibraryListed
     | JobsPlanned
     | PlanComplete
     | Resumed
@@ -218,6 +242,7 @@ Entry = (
     | Withdrawn
     | Failed
     | FilePutAside
+    | Barred
     | Ended
 )
 
@@ -226,6 +251,7 @@ _ENTRIES: dict[str, type[Any]] = {
     for entry in (
         RunBegun,
         EventFileListed,
+        LibraryListed,
         JobsPlanned,
         PlanComplete,
         Resumed,
@@ -235,6 +261,7 @@ _ENTRIES: dict[str, type[Any]] = {
         Withdrawn,
         Failed,
         FilePutAside,
+        Barred,
         Ended,
     )
 }

@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hvmpi.campaign import journal
+from hvmpi.campaign.dependencies import Dependencies
 from hvmpi.campaign.jobs import (
     CHARGED,
+    NO_EVENT_FILE,
     EventFile,
     Job,
     JobState,
@@ -39,8 +41,8 @@ JOB_FIELDS: list[tuple[str, str]] = [
     ("event_file", "i4"),
     ("skip_events", "i8"),
     ("first_event", "i8"),
-    ("events", "i4"),
-    ("events_out", "i4"),
+    ("events", "i8"),
+    ("events_out", "i8"),
     ("host", "i4"),
     ("rank", "i4"),
     ("started", "f8"),
@@ -121,6 +123,8 @@ class Ledger:
     ----------
     begun : journal.RunBegun or None
     event_files : list of EventFile
+    library : journal.LibraryListed or None
+        The minimum-bias library, if it was made before.
     jobs : ndarray of shape (n_jobs,)
         `JOB_FIELDS`.
     counts : dict of JobState to int
@@ -131,6 +135,7 @@ class Ledger:
         self.ended: journal.Ended | None = None
         self.plan_complete = False
         self.event_files: list[EventFile] = []
+        self.library: journal.LibraryListed | None = None
         self.jobs: npt.NDArray[Any] = np.zeros(0, dtype=JOB_FIELDS)
         self.counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
         self.accepted: dict[int, journal.Accepted] = {}
@@ -138,6 +143,8 @@ class Ledger:
         self._planned: list[npt.NDArray[Any]] = []
         self._n_planned = 0
         self._job_sizes: list[int] = []
+        self._after: list[list[int]] = []
+        self._dependencies = Dependencies([], [])
         self._ready: list[int] = []
         self._attempts = _Rows(ATTEMPT_FIELDS)
         self._steps = _Rows(STEP_FIELDS)
@@ -147,10 +154,10 @@ class Ledger:
         self._open: dict[int, int] = {}
         self._charged: npt.NDArray[np.uint16] = np.zeros(0, dtype=np.uint16)
         self._jobs_of_file: dict[int, list[tuple[int, int]]] = {}
-        self._generation_of_file: dict[int, int] = {}
         self._appliers = {
             journal.RunBegun: self._run_begun,
             journal.EventFileListed: self._event_file,
+            journal.LibraryListed: self._library,
             journal.JobsPlanned: self._jobs_planned,
             journal.PlanComplete: self._plan_complete,
             journal.Resumed: self._resumed,
@@ -160,6 +167,7 @@ class Ledger:
             journal.Withdrawn: self._withdrawn,
             journal.Failed: self._failed,
             journal.FilePutAside: self._put_aside,
+            journal.Barred: self._barred,
             journal.Ended: self._ended,
         }
 
@@ -200,6 +208,13 @@ class Ledger:
         return len(self.jobs) - self.counts[JobState.DONE] - self.counts[JobState.FAILED]
 
     @property
+    def stuck(self) -> bool:
+        """Whether all jobs that are left wait for some that failed for good."""
+        counts = self.counts
+        under_way = counts[JobState.READY] + counts[JobState.RUNNING]
+        return counts[JobState.WAITING] > 0 and under_way == 0
+
+    @property
     def files_put_aside(self) -> int:
         """Event files that are not fit for use."""
         return sum(1 for file in self.event_files if file.reason)
@@ -207,6 +222,10 @@ class Ledger:
     def state(self, job: int) -> JobState:
         """Give the state of a job."""
         return JobState(int(self.jobs["state"][job]))
+
+    def waiting_on(self, job: int) -> int:
+        """Count the jobs that must be done before this one can start, and are not."""
+        return self._dependencies.unmet(job)
 
     def charged(self, job: int) -> int:
         """Count the attempts that were used up by the payload since the last start."""
@@ -237,17 +256,20 @@ class Ledger:
             number=number,
             kind=Kind(int(row["kind"])),
             attempt=int(row["attempts"]) + 1,
-            event_file=self.event_files[int(row["event_file"])],
+            event_file=self._file(int(row["event_file"])),
             skip_events=int(row["skip_events"]),
             first_event=int(row["first_event"]),
             events=int(row["events"]),
-            job_size=self._job_size(number),
+            job_size=self._job_sizes[self._dependencies.row(number)],
         )
 
     def jobs_of_file(self, event_file: int) -> list[int]:
         """List the jobs that read an event file."""
         ranges = self._jobs_of_file.get(event_file, ())
         return [job for first, last in ranges for job in range(first, last)]
+
+    def _file(self, event_file: int) -> EventFile:
+        return NO_EVENT_FILE if event_file < 0 else self.event_files[event_file]
 
     # Plan
 
@@ -258,15 +280,18 @@ class Ledger:
     def _event_file(self, entry: journal.EventFileListed) -> None:
         self.event_files.append(EventFile(**vars(entry)))
 
+    def _library(self, entry: journal.LibraryListed) -> None:
+        self.library = entry
+
     def _jobs_planned(self, entry: journal.JobsPlanned) -> None:
         skip = np.arange(0, entry.events, entry.job_size, dtype=np.int64)
         rows = np.zeros(len(skip), dtype=JOB_FIELDS)
         first = self._n_planned
         self._n_planned += len(skip)
-        file = self.event_files[entry.event_file]
+        file = self._file(entry.event_file)
         rows["job"] = np.arange(first, self._n_planned)
         rows["kind"] = entry.kind
-        rows["state"] = JobState.WAITING if entry.waiting else JobState.READY
+        rows["state"] = JobState.WAITING if entry.after else JobState.READY
         rows["run_number"] = file.run_number
         rows["event_file"] = entry.event_file
         rows["skip_events"] = skip
@@ -276,9 +301,8 @@ class Ledger:
             rows[field] = -1
         self._planned.append(rows)
         self._job_sizes.append(entry.job_size)
-        if entry.kind == Kind.GENERATION:
-            self._generation_of_file[entry.event_file] = first
-        else:
+        self._after.append(entry.after)
+        if entry.kind == Kind.RECONSTRUCTION:
             self._jobs_of_file.setdefault(entry.event_file, []).append((first, self._n_planned))
 
     def _plan_complete(self, entry: journal.PlanComplete) -> None:
@@ -288,17 +312,15 @@ class Ledger:
         if len(self.jobs) != entry.jobs or len(self.event_files) != entry.event_files:
             msg = f"the plan has {len(self.jobs)} jobs, its last line says {entry.jobs}"
             raise JournalError(msg)
-        self._firsts = np.cumsum([0, *(len(rows) for rows in self._planned)])
+        self._dependencies = Dependencies([len(rows) for rows in self._planned], self._after)
         self._planned.clear()
+        self._after.clear()
         self._charged = np.zeros(len(self.jobs), dtype=np.uint16)
         for state in JobState:
             self.counts[state] = int(np.count_nonzero(self.jobs["state"] == state))
         # An ascending list is a heap already.
         self._ready = np.flatnonzero(self.jobs["state"] == JobState.READY).tolist()
         self.plan_complete = True
-
-    def _job_size(self, number: int) -> int:
-        return self._job_sizes[int(np.searchsorted(self._firsts, number, side="right")) - 1]
 
     # Attempts
 
@@ -363,8 +385,13 @@ class Ledger:
         if accepted is None:
             return
         self._move(entry.job, JobState.DONE)
-        if self.jobs["kind"][entry.job] == Kind.GENERATION:
-            self._event_file_made(int(self.jobs["event_file"][entry.job]), accepted)
+        for product, _, _, size, sha256 in accepted.outputs:
+            if product == "evnt":
+                row = int(self.jobs["event_file"][entry.job])
+                self.event_files[row] = replace(self.event_files[row], size=size, sha256=sha256)
+        for job in self._dependencies.done(entry.job):
+            if self.state(job) is JobState.WAITING:
+                self._move(job, JobState.READY)
 
     def _withdrawn(self, entry: journal.Withdrawn) -> None:
         if self.accepted.pop(entry.job, None) is None:
@@ -381,15 +408,6 @@ class Ledger:
         self._charged[entry.job] += 1
         self._move(entry.job, JobState.READY if entry.again else JobState.FAILED)
 
-    def _event_file_made(self, event_file: int, accepted: journal.Accepted) -> None:
-        for product, _, _, size, sha256 in accepted.outputs:
-            if product == "evnt":
-                file = self.event_files[event_file]
-                self.event_files[event_file] = replace(file, size=size, sha256=sha256)
-        for job in self.jobs_of_file(event_file):
-            if self.state(job) is JobState.WAITING:
-                self._move(job, JobState.READY)
-
     def _failed(self, entry: journal.Failed) -> None:
         outcome = Outcome(entry.outcome)
         if self._close(entry, outcome, entry.exit_code, entry.signal):
@@ -400,12 +418,25 @@ class Ledger:
     def _put_aside(self, entry: journal.FilePutAside) -> None:
         file = self.event_files[entry.event_file]
         self.event_files[entry.event_file] = replace(file, reason=entry.reason)
-        reason = self._reasons.row(entry.reason)
-        for job in self.jobs_of_file(entry.event_file):
-            if self.state(job) in (JobState.WAITING, JobState.READY):
-                self._move(job, JobState.FAILED)
-                self.jobs["outcome"][job] = Outcome.BAD_INPUT
-                self.jobs["reason"][job] = reason
+        self._cannot_start(
+            (
+                job
+                for job in self.jobs_of_file(entry.event_file)
+                if self.state(job) in (JobState.WAITING, JobState.READY)
+            ),
+            entry.reason,
+        )
+
+    def _barred(self, entry: journal.Barred) -> None:
+        waiting = (self.jobs["kind"] == entry.kind) & (self.jobs["state"] == JobState.WAITING)
+        self._cannot_start(np.flatnonzero(waiting).tolist(), entry.reason)
+
+    def _cannot_start(self, jobs: Iterable[int], reason: str) -> None:
+        row = self._reasons.row(reason)
+        for job in jobs:
+            self._move(job, JobState.FAILED)
+            self.jobs["outcome"][job] = Outcome.BAD_INPUT
+            self.jobs["reason"][job] = row
 
     # Beginning and end
 
@@ -426,13 +457,10 @@ class Ledger:
             self._retry(job)
 
     def _retry(self, job: int) -> None:
+        self._move(job, JobState.WAITING if self.waiting_on(job) else JobState.READY)
         event_file = int(self.jobs["event_file"][job])
-        generation = self._generation_of_file.get(event_file)
-        made = generation in (None, job) or self.state(int(generation or 0)) is JobState.DONE
-        self._move(job, JobState.READY if made else JobState.WAITING)
-        file = self.event_files[event_file]
-        if file.reason:
-            self.event_files[event_file] = replace(file, reason="")
+        if self._file(event_file).reason:
+            self.event_files[event_file] = replace(self.event_files[event_file], reason="")
 
     def _ended(self, entry: journal.Ended) -> None:
         self.ended = entry

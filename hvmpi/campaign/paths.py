@@ -10,7 +10,23 @@ from pathlib import Path
 
 from hvmpi.errors import InputError, UsageError
 
-__all__ = ["SUFFIXES", "AttemptPaths", "RunPaths", "create_run", "find_run", "list_runs"]
+__all__ = [
+    "MERGED_STEM",
+    "PRODUCTS",
+    "SUFFIXES",
+    "AttemptPaths",
+    "RunPaths",
+    "create_run",
+    "event_file_stem",
+    "find_run",
+    "job_stem",
+    "library_stem",
+    "list_runs",
+    "manifest",
+]
+
+PRODUCTS = ("evnt", "library", "hits", "rdo", "aod", "train")
+"""The kinds of files that have a directory of their own in a run."""
 
 SUFFIXES: dict[str, dict[str, str]] = {
     "openchain": {
@@ -18,10 +34,22 @@ SUFFIXES: dict[str, dict[str, str]] = {
         "hits": "hits.h5",
         "rdo": "rdo.h5",
         "aod": "aod.h5",
+        "train": "train.h5",
+        "library": "hits.h5",
+        "merged": "h5",
     },
-    "noop": {"evnt": "evnt.txt", "aod": "aod.txt"},
+    "noop": {
+        "evnt": "evnt.txt",
+        "aod": "aod.txt",
+        "train": "train.txt",
+        "library": "hits.txt",
+        "merged": "txt",
+    },
 }
 """How the names of an engine's products end."""
+
+MERGED_STEM = "train"
+"""What the name of the campaign's one training file begins with; none of a job's is like it."""
 
 _TIMESTAMP = re.compile(r"\d{14}")
 
@@ -116,7 +144,7 @@ class RunPaths:
             return self.evnt
         if product == "aod" and self.products != self.directory:
             return self.products
-        return self.products / product
+        return self.products / ("train" if product == "merged" else product)
 
     def product(self, product: str, stem: str, suffix: str) -> Path:
         """Give the final place of a product."""
@@ -163,6 +191,16 @@ class RunPaths:
 def event_file_stem(run_number: int, batch_size: int, batch: int) -> str:
     """Name a generated event file's products: ``RUN.BATCHSIZE.BATCH``."""
     return f"{run_number}.{batch_size}.{batch}"
+
+
+def job_stem(event_file_stem: str, job_size: int, skip_events: int) -> str:
+    """Name the products of a job that reads an event file; the last one of a file may be short."""
+    return f"{event_file_stem}.{job_size}.{skip_events}"
+
+
+def library_stem(events: int) -> str:
+    """Name a library of minimum-bias events."""
+    return f"minbias.{events}"
 
 
 def manifest(event_file: Path) -> Path:

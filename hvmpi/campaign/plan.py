@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from hvmpi.engine import Engine, Sample
 from hvmpi.errors import ConfigError, InputError
 from hvmpi.settings import Settings
 
-__all__ = ["Plan", "PlannedFile", "event_files_hash", "make_plan"]
+__all__ = ["Plan", "PlannedFile", "PlannedLibrary", "event_files_hash", "make_plan"]
+
+_LEAST_EVENTS_OF_MU = 10
+"""Library events by mean interaction: with fewer the same ones would meet again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,24 @@ class PlannedFile:
     numbers: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedLibrary:
+    """The minimum-bias events that are overlaid.
+
+    Attributes
+    ----------
+    events : int
+    path : str
+        Where it was made before; empty where a job of this campaign makes it.
+    sha256 : str
+        Empty before it is made.
+    """
+
+    events: int
+    path: str = ""
+    sha256: str = ""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a campaign is to do.
@@ -50,11 +72,17 @@ class Plan:
     samples : tuple of Sample
     files : tuple of PlannedFile
     job_size : int
+    library : PlannedLibrary or None
+        None without pile-up.
+    merged : bool
+        Whether the jobs' training files are merged into one.
     """
 
     samples: tuple[Sample, ...]
     files: tuple[PlannedFile, ...]
     job_size: int
+    library: PlannedLibrary | None = None
+    merged: bool = False
 
     @property
     def put_aside(self) -> tuple[EventFile, ...]:
@@ -64,37 +92,45 @@ class Plan:
     def entries(self) -> Iterator[journal.Entry]:
         """Give the plan as the journal keeps it."""
         jobs = 0
-        for row, planned in enumerate(self.files):
-            file = planned.file
-            yield journal.EventFileListed(
-                path=file.path,
-                sample=file.sample,
-                run_number=file.run_number,
-                batch=file.batch,
-                events=file.events,
-                first_event=file.first_event,
-                stem=file.stem,
-                size=file.size,
-                sha256=file.sha256,
-                number_from=file.number_from,
-                reason=file.reason,
-            )
-            if planned.generated:
-                yield journal.JobsPlanned(
-                    Kind.GENERATION, row, file.events, file.events, waiting=False, numbers=[]
-                )
-                jobs += 1
-            if planned.reconstructed:
-                yield journal.JobsPlanned(
-                    Kind.RECONSTRUCTION,
-                    row,
-                    self.job_size,
-                    file.events,
-                    waiting=planned.generated,
-                    numbers=list(planned.numbers),
-                )
-                jobs += -(-file.events // self.job_size)
+        for entry in self._entries():
+            yield entry
+            if isinstance(entry, journal.JobsPlanned):
+                jobs += -(-entry.events // entry.job_size)
         yield journal.PlanComplete(len(self.files), jobs)
+
+    def _entries(self) -> Iterator[journal.Entry]:
+        rows = 0
+        before_all: list[int] = []
+        if self.library is not None and self.library.path:
+            yield journal.LibraryListed(**asdict(self.library))
+        elif self.library is not None:
+            yield _one_job(Kind.LIBRARY, -1, self.library.events)
+            before_all, rows = [rows], rows + 1
+        reconstructed: list[int] = []
+        for event_file, planned in enumerate(self.files):
+            file = planned.file
+            yield journal.EventFileListed(**asdict(file))
+            after = list(before_all)
+            if planned.generated:
+                yield _one_job(Kind.GENERATION, event_file, file.events)
+                after.append(rows)
+                rows += 1
+            if planned.reconstructed:
+                numbers = list(planned.numbers)
+                yield journal.JobsPlanned(
+                    Kind.RECONSTRUCTION, event_file, self.job_size, file.events, after, numbers
+                )
+                reconstructed.append(rows)
+                rows += 1
+        if self.merged:
+            events = sum(planned.file.events for planned in self.files if planned.reconstructed)
+            yield _one_job(Kind.MERGE, -1, events, reconstructed)
+
+
+def _one_job(
+    kind: Kind, event_file: int, events: int, after: Sequence[int] = ()
+) -> journal.JobsPlanned:
+    return journal.JobsPlanned(kind, event_file, events, events, list(after), numbers=[])
 
 
 def event_files_hash(sample: Sample, seed: int) -> str:
@@ -114,16 +150,41 @@ def make_plan(settings: Settings, engine: Engine) -> Plan:
     Raises
     ------
     ConfigError
-        If a sample cannot be.
+        If a sample cannot be, or the library of minimum-bias events would be too small.
     InputError
-        If there are no event files where they should be, or they do not belong together.
+        If there are no event files where they should be, or they do not belong together; if
+        ``pileup-library`` is not fit for use.
     """
+    samples: tuple[Sample, ...] = ()
     if settings.verb == "reconstruct":
-        return Plan((), tuple(_found_files(settings, engine)), settings.job_size)
-    samples = engine.samples(settings)
-    _check_run_numbers(samples)
-    files = _generated_files(settings, engine, samples)
-    return Plan(samples, tuple(files), settings.job_size)
+        files = _found_files(settings, engine)
+    else:
+        samples = engine.samples(settings)
+        _check_run_numbers(samples)
+        files = _generated_files(settings, engine, samples)
+    reconstructed = any(planned.reconstructed for planned in files)
+    return Plan(
+        samples,
+        tuple(files),
+        settings.job_size,
+        library=_library(settings, engine) if reconstructed and settings.pileup_mu else None,
+        merged=reconstructed and "train" in settings.keep and "train" in engine.products,
+    )
+
+
+def _library(settings: Settings, engine: Engine) -> PlannedLibrary:
+    path, mu = settings.pileup_library, settings.pileup_mu
+    if path is not None:
+        found = engine.check_library(Path(path), mu)
+        return PlannedLibrary(found.events, path, found.sha256)
+    least = math.ceil(_LEAST_EVENTS_OF_MU * mu)
+    if settings.pileup_events < least:
+        msg = (
+            f"pileup-events must be at least {least} for pileup-mu {mu:g}, "
+            f"not {settings.pileup_events}"
+        )
+        raise ConfigError(msg)
+    return PlannedLibrary(settings.pileup_events)
 
 
 def _check_run_numbers(samples: Sequence[Sample]) -> None:

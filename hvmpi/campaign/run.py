@@ -18,16 +18,23 @@ from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import JobState, Kind
 from hvmpi.campaign.ledger import Ledger, fold, replay
 from hvmpi.campaign.lock import Lock, refuse_in_progress
-from hvmpi.campaign.paths import RunPaths, create_run, manifest
+from hvmpi.campaign.paths import PRODUCTS, RunPaths, create_run, manifest
 from hvmpi.campaign.plan import Plan, digest, event_files_hash
 from hvmpi.campaign.status import write_status
 from hvmpi.engine import Engine
-from hvmpi.errors import HvmpiError, JournalError, UsageError
+from hvmpi.errors import HvmpiError, InputError, JournalError, UsageError
 from hvmpi.files import sync_directory, write_whole
 from hvmpi.options import OPTIONS
 from hvmpi.settings import Settings, to_dict, to_toml
 
-__all__ = ["Run", "begin_run", "paths_of", "refuse_places", "resume_run"]
+__all__ = [
+    "Run",
+    "begin_run",
+    "paths_of",
+    "published_products",
+    "refuse_places",
+    "resume_run",
+]
 
 
 def paths_of(directory: Path, settings: Settings) -> RunPaths:
@@ -39,6 +46,16 @@ def paths_of(directory: Path, settings: Settings) -> RunPaths:
         log_dir=settings.log_dir,
         tmp_dir=settings.tmp_dir,
     )
+
+
+def published_products(settings: Settings, engine: Engine) -> list[str]:
+    """List the kinds of files that the campaign puts into directories of their own."""
+    wanted = {"aod", *settings.keep} - {"evnt"} if settings.verb != "generate" else set()
+    if settings.verb != "reconstruct":
+        wanted.add("evnt")
+    if settings.verb != "generate" and settings.makes_library:
+        wanted.add("library")
+    return [product for product in engine.products if product in wanted]
 
 
 class Run:
@@ -162,11 +179,9 @@ def _versions(engine: Engine) -> dict[str, str]:
     return {"hvmpi": __version__, **engine.versions()}
 
 
-def _make_directories(paths: RunPaths, settings: Settings) -> list[Path]:
+def _make_directories(paths: RunPaths, settings: Settings, engine: Engine) -> list[Path]:
     """Make the directories of products and logs; give those that are new."""
-    products = ["evnt"] if settings.verb != "reconstruct" else []
-    if settings.verb != "generate":
-        products += [p for p in ("hits", "rdo", "aod") if p == "aod" or p in settings.keep]
+    products = published_products(settings, engine)
     made: list[Path] = []
     for directory in [*map(paths.product_directory, products), paths.logs]:
         try:
@@ -219,7 +234,7 @@ def begin_run(settings: Settings, engine: Engine, plan: Plan) -> Run:
 
 def _begin(paths: RunPaths, settings: Settings, engine: Engine, plan: Plan) -> Run:
     lock = Lock(paths.lock)
-    _make_directories(paths, settings)
+    _make_directories(paths, settings, engine)
     with write_whole(paths.settings) as beside:
         beside.write_text(to_toml(settings), encoding="utf-8")
     begun = journal.RunBegun(
@@ -254,6 +269,8 @@ def resume_run(settings: Settings, engine: Engine) -> Run:
     ------
     UsageError
         If it is in progress, or was made with other versions and that is not allowed.
+    InputError
+        If the library of minimum-bias events that it takes from elsewhere is another now.
     JournalError
         If its journal cannot be read.
     """
@@ -262,7 +279,7 @@ def resume_run(settings: Settings, engine: Engine) -> Run:
     lock = Lock(paths.lock)
     try:
         ledger, changed = _replayed(paths, settings, engine)
-        _make_directories(paths, settings)
+        _make_directories(paths, settings, engine)
         run = Run(settings, paths, engine, ledger, lock)
     except BaseException:
         lock.release()
@@ -284,7 +301,21 @@ def _replayed(paths: RunPaths, settings: Settings, engine: Engine) -> tuple[Ledg
     ledger = replay(paths.journal)
     changed = _changed_versions(ledger, _versions(engine))
     _check_versions(settings, changed)
+    _check_library(ledger, settings, engine)
     return ledger, changed
+
+
+def _check_library(ledger: Ledger, settings: Settings, engine: Engine) -> None:
+    before = ledger.library
+    if before is None:
+        return
+    now = engine.check_library(Path(before.path), settings.pileup_mu)
+    if now.sha256 != before.sha256:
+        msg = (
+            f"pileup-library {before.path!r} is not what it was when run {settings.timestamp} "
+            "began: its SHA-256 is another; bring the old one back, or start a new run"
+        )
+        raise InputError(msg)
 
 
 def refuse_places(settings: Settings, engine: Engine) -> None:
@@ -306,7 +337,7 @@ def refuse_places(settings: Settings, engine: Engine) -> None:
     try:
         made = _make(run_dir)
         with tempfile.TemporaryDirectory(dir=run_dir) as stand_in:
-            _unmake(_make_directories(paths_of(Path(stand_in), settings), settings))
+            _unmake(_make_directories(paths_of(Path(stand_in), settings), settings, engine))
     except OSError as error:
         msg = f"run-dir {str(run_dir)!r} cannot be written ({error.strerror}); choose another"
         raise UsageError(msg) from error
@@ -339,7 +370,7 @@ def _remove_parts(run: Run) -> None:
         for accepted in run.ledger.accepted.values()
         for output in accepted.outputs
     }
-    for product in ("evnt", "hits", "rdo", "aod"):
+    for product in PRODUCTS:
         for part in run.paths.parts(product):
             if part not in wanted:
                 with contextlib.suppress(FileNotFoundError):

@@ -18,7 +18,7 @@ from hvmpi import __version__
 from hvmpi.campaign.jobs import JobState, Kind, Outcome
 from hvmpi.campaign.ledger import Ledger, replay
 from hvmpi.campaign.lock import holder
-from hvmpi.campaign.paths import SUFFIXES, RunPaths
+from hvmpi.campaign.paths import MERGED_STEM, SUFFIXES, RunPaths, job_stem, library_stem
 from hvmpi.errors import InputError
 from hvmpi.files import write_whole
 from hvmpi.settings import load_run, to_dict
@@ -300,25 +300,35 @@ def _with_paths(
         tmp_dir=settings.get("tmp-dir"),
     )
     suffixes = SUFFIXES[settings["engine"]]
-    job_size = settings.get("job-size")
-    outputs, logs = [], []
-    for row in jobs:
-        file = files[row["event_file"]]
-        product = "evnt" if row["kind"] == "generation" else "aod"
-        if product not in settings["keep"]:
-            output = ""
-        elif product == "evnt":
-            output = str(paths.resolve(file["path"]))
-        else:
-            stem = f"{file['stem']}.{job_size}.{row['skip_events']}"
-            output = str(paths.product("aod", stem, suffixes["aod"]))
-        outputs.append(output if row["state"] == "done" else "")
-        logs.append(str(paths.job_logs(int(row["job"]))))
+    outputs = [
+        _output(row, files, paths, suffixes, settings) if row["state"] == "done" else ""
+        for row in jobs
+    ]
+    logs = [str(paths.job_logs(int(number))) for number in jobs["job"]]
     return _with_columns(
         jobs,
         {
-            "sample": files["sample"][jobs["event_file"]] if len(files) else np.array([], object),
+            "sample": _looked_up(jobs["event_file"], files["sample"]),
             "output": np.array(outputs, dtype=object),
             "log": np.array(logs, dtype=object),
         },
     )
+
+
+def _output(
+    row: npt.NDArray[Any],
+    files: npt.NDArray[Any],
+    paths: RunPaths,
+    suffixes: dict[str, str],
+    settings: dict[str, Any],
+) -> str:
+    """Give the path of what a job made; nothing where that is not kept."""
+    if row["kind"] == "library":
+        return str(paths.product("library", library_stem(int(row["events"])), suffixes["library"]))
+    if row["kind"] == "merge":
+        return str(paths.product("merged", MERGED_STEM, suffixes["merged"]))
+    file = files[row["event_file"]]
+    if row["kind"] == "generation":
+        return str(paths.resolve(file["path"])) if "evnt" in settings["keep"] else ""
+    stem = job_stem(file["stem"], settings["job-size"], int(row["skip_events"]))
+    return str(paths.product("aod", stem, suffixes["aod"])) if "aod" in settings["keep"] else ""

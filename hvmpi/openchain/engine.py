@@ -17,7 +17,16 @@ import numpy.typing as npt
 import hvmpi
 from hvmpi.campaign.jobs import Job, Kind, Outcome
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths
-from hvmpi.engine import EventCount, Sample, Step, StepOutput, Verdict, ended
+from hvmpi.engine import (
+    EventCount,
+    Inputs,
+    LibraryCount,
+    Sample,
+    Step,
+    StepOutput,
+    Verdict,
+    ended,
+)
 from hvmpi.errors import InputError
 from hvmpi.openchain import evnt
 from hvmpi.openchain.processes import Process, resolve
@@ -46,7 +55,7 @@ class OpenChainEngine:
     """
 
     name = "openchain"
-    products: tuple[str, ...] = ("evnt", "hits", "rdo", "aod")
+    products: tuple[str, ...] = ("evnt", "library", "hits", "rdo", "aod", "train")
     event_file_patterns: tuple[str, ...] = (
         "*.evnt.hepmc3",
         "*.hepmc3",
@@ -84,13 +93,24 @@ class OpenChainEngine:
         summary = evnt.scan(path, expected)
         return EventCount(summary.event_numbers, summary.size, summary.run_number, summary.sample)
 
-    def steps(self, job: Job, event_file: Path, paths: AttemptPaths) -> tuple[Step, ...]:
-        """Name the steps: one for a batch, and for a job one fused or three."""
+    def check_library(self, path: Path, mu: float) -> LibraryCount:
+        """Look at a library of minimum-bias HITS."""
+        from hvmpi.openchain.pileup import check_library
+
+        summary = check_library(path, mu)
+        return LibraryCount(summary.events, summary.sha256)
+
+    def steps(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> tuple[Step, ...]:
+        """Name the steps: one fused or one by one for a reconstruction, else one."""
         if job.kind is Kind.GENERATION:
             return (self._generate(job, paths),)
+        if job.kind is Kind.LIBRARY:
+            return (self._library(job, paths),)
+        if job.kind is Kind.MERGE:
+            return (self._merge(job, inputs, paths),)
         if self._settings.fused:
-            return (self._chain(job, event_file, paths),)
-        return self._one_by_one(job, event_file, paths)
+            return (self._chain(job, inputs, paths),)
+        return self._one_by_one(job, inputs, paths)
 
     def _generate(self, job: Job, paths: AttemptPaths) -> Step:
         options = self._options[job.event_file.sample]
@@ -98,30 +118,54 @@ class OpenChainEngine:
         words = [*_sample_words(options), f"--batch={job.event_file.batch}"]
         return self._step("generate", [*words, "-o", str(output.path)], (output,), paths)
 
-    def _chain(self, job: Job, event_file: Path, paths: AttemptPaths) -> Step:
+    def _library(self, job: Job, paths: AttemptPaths) -> Step:
+        output = self._output(job, "library", paths)
+        words = [f"--events={job.events}", "-o", str(output.path)]
+        return self._step("library", words, (output,), paths)
+
+    def _merge(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> Step:
+        output = self._output(job, "merged", paths)
+        words = [str(inputs.training), f"--events={job.events}", "-o", str(output.path)]
+        return _training_step("merge", words, output, paths)
+
+    def _chain(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> Step:
         aod = self._output(job, "aod", paths)
         outputs = [aod]
-        words = [*self._events(job, event_file), "-o", str(aod.path)]
-        for product in ("hits", "rdo"):
+        words = [*self._events(job, inputs), "-o", str(aod.path), *self._pile_up(inputs)]
+        for product in ("hits", "rdo", "train"):
             if product in self._settings.keep:
                 output = self._output(job, product, paths)
                 words += [f"--{product}", str(output.path)]
                 outputs.append(output)
+        if "train" in self._settings.keep and self._settings.train_unmatched:
+            words.append("--train-unmatched")
         return self._step("chain", words, tuple(outputs), paths)
 
-    def _one_by_one(self, job: Job, event_file: Path, paths: AttemptPaths) -> tuple[Step, ...]:
+    def _one_by_one(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> tuple[Step, ...]:
         hits, rdo, aod = (self._output(job, product, paths) for product in ("hits", "rdo", "aod"))
         # Only the first step passes events over: the others' inputs hold the job's own.
-        simulate = [*self._events(job, event_file), "-o", str(hits.path)]
-        return (
+        simulate = [*self._events(job, inputs), "-o", str(hits.path)]
+        digitize = [str(hits.path), "-o", str(rdo.path), *self._pile_up(inputs)]
+        steps = [
             self._step("simulate", simulate, (hits,), paths),
-            self._step("digitize", [str(hits.path), "-o", str(rdo.path)], (rdo,), paths),
+            self._step("digitize", digitize, (rdo,), paths),
             self._step("reconstruct", [str(rdo.path), "-o", str(aod.path)], (aod,), paths),
-        )
+        ]
+        if "train" in self._settings.keep:
+            train = self._output(job, "train", paths)
+            extract = [str(aod.path), "-o", str(train.path)]
+            extract += ["--unmatched"] if self._settings.train_unmatched else []
+            steps.append(_training_step("extract", extract, train, paths))
+        return tuple(steps)
 
-    def _events(self, job: Job, event_file: Path) -> list[str]:
+    def _pile_up(self, inputs: Inputs) -> list[str]:
+        if not self._settings.pileup_mu:
+            return []
+        return [f"--pileup-mu={self._settings.pileup_mu!r}", f"--pileup-library={inputs.library}"]
+
+    def _events(self, job: Job, inputs: Inputs) -> list[str]:
         words = [
-            str(event_file),
+            str(inputs.event_file),
             f"--skip={job.skip_events}",
             f"--events={job.events}",
             f"--run-number={job.event_file.run_number}",
@@ -138,18 +182,8 @@ class OpenChainEngine:
     def _step(
         self, name: str, words: list[str], outputs: tuple[StepOutput, ...], paths: AttemptPaths
     ) -> Step:
-        report = paths.step_report(name)
-        argv = (
-            sys.executable,
-            "-m",
-            "hvmpi.openchain",
-            name,
-            *words,
-            f"--seed={self._settings.seed}",
-            "--report",
-            str(report),
-        )
-        return Step(name, argv, _environment(), outputs, report)
+        seeded = [*words, f"--seed={self._settings.seed}"]
+        return _step_of("hvmpi.openchain", name, seeded, outputs, paths)
 
     def check(self, job: Job, step: Step, exit_code: int) -> Verdict:
         """Compare what a step says of itself, its exit code, and its files."""
@@ -168,7 +202,7 @@ class OpenChainEngine:
         if said["events"] != job.events:
             reason = f"{step.name} delivered {said['events']} events of {job.events}"
             return Verdict(Outcome.OUTPUT_INVALID, reason)
-        if said["first_event"] not in (None, job.first_event):
+        if job.has_event_file and said["first_event"] not in (None, job.first_event):
             reason = f"{step.name} began with event {said['first_event']}, not {job.first_event}"
             return Verdict(Outcome.OUTPUT_INVALID, reason)
         return Verdict(Outcome.DONE, events=job.events)
@@ -177,11 +211,23 @@ class OpenChainEngine:
         """Read the event numbers of an event file or an HDF5 product."""
         if product == "evnt":
             return evnt.scan(path).event_numbers
+        if product in ("train", "merged"):
+            return None
         try:
             with h5py.File(path, "r") as file:
                 return np.asarray(file["events"]["event_number"], dtype=np.int64)
         except (OSError, KeyError, ValueError) as error:
             msg = f"{str(path)!r} is no product of the open chain ({error})"
+            raise InputError(msg) from error
+
+    def normalisation(self, path: Path) -> npt.NDArray[np.void]:
+        """Read the table of normalisation of a training file."""
+        try:
+            with h5py.File(path, "r") as file:
+                table: npt.NDArray[np.void] = file["cutBookkeeper/normalisation"][()]
+            return table[["run_number", "first_event", "events"]]
+        except (OSError, KeyError, ValueError) as error:
+            msg = f"{str(path)!r} is no training file ({error})"
             raise InputError(msg) from error
 
     def preflight(self) -> list[str]:
@@ -198,6 +244,22 @@ class OpenChainEngine:
     def versions(self) -> dict[str, str]:
         """Give the versions of what makes events."""
         return library_versions((*OPEN_CHAIN, "numpy"))
+
+
+def _training_step(name: str, words: list[str], output: StepOutput, paths: AttemptPaths) -> Step:
+    return _step_of("hvmpi.training", name, words, (output,), paths)
+
+
+def _step_of(
+    module: str,
+    name: str,
+    words: list[str],
+    outputs: tuple[StepOutput, ...],
+    paths: AttemptPaths,
+) -> Step:
+    report = paths.step_report(name)
+    argv = (sys.executable, "-m", module, name, *words, "--report", str(report))
+    return Step(name, argv, _environment(), outputs, report)
 
 
 def _sample_words(options: SampleOptions) -> list[str]:

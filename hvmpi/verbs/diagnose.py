@@ -32,6 +32,10 @@ def main(argv: Sequence[str]) -> int:
     aside = [str(file["reason"]) for file in status.event_files if file["reason"]]
     for reason in aside:
         print(f"put aside: {reason}")
+    barred = status.jobs[(status.jobs["state"] == "failed") & (status.jobs["attempts"] == 0)]
+    for reason, count in Counter(map(str, barred["reason"])).most_common():
+        if reason not in aside:
+            print(f"{count} jobs could not start: {reason}")
     if not groups and not aside:
         print(f"run {directory.name}: no attempt failed")
     for (outcome, reason), count in groups.most_common():

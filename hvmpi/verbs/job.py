@@ -13,7 +13,7 @@ from typing import Any
 from hvmpi.campaign.event_files import look_at
 from hvmpi.campaign.jobs import Job, Kind, Outcome
 from hvmpi.campaign.paths import AttemptPaths
-from hvmpi.engine import Engine, Step, make_engine
+from hvmpi.engine import Engine, Inputs, Step, make_engine
 from hvmpi.errors import InputError, RunError, SetupError, UsageError
 from hvmpi.files import rename_beside, sync_directory, sync_file
 from hvmpi.payload import Payload, PayloadResult, child_environment
@@ -43,6 +43,7 @@ def main(argv: Sequence[str]) -> int:
     missing = engine.preflight()
     if missing:
         raise SetupError("; ".join(missing))
+    _check_library(settings, engine)
     job = _job(given, settings, engine)
     if not given.output_dir.is_dir():
         msg = f"output-dir {str(given.output_dir)!r} is no directory"
@@ -90,9 +91,25 @@ def _job(given: Any, settings: Settings, engine: Engine) -> Job:
     )
 
 
+def _inputs(job: Job, settings: Settings) -> Inputs:
+    library = Path(settings.pileup_library) if settings.pileup_library else None
+    return Inputs(Path(job.event_file.path), library, training=Path())
+
+
+def _check_library(settings: Settings, engine: Engine) -> None:
+    if settings.makes_library:
+        msg = (
+            f"a job by hand makes no minimum-bias library: with --pileup-mu {settings.pileup_mu:g} "
+            "name one with --pileup-library"
+        )
+        raise UsageError(msg)
+    if settings.pileup_library:
+        engine.check_library(Path(settings.pileup_library), settings.pileup_mu)
+
+
 def _refuse_to_overwrite(job: Job, settings: Settings, engine: Engine, directory: Path) -> None:
     nowhere = AttemptPaths(logs=Path(), tmp=Path())
-    for step in engine.steps(job, Path(job.event_file.path), nowhere):
+    for step in engine.steps(job, _inputs(job, settings), nowhere):
         for output in step.outputs:
             final = directory / output.path.name
             if output.product in settings.keep and final.exists():
@@ -106,7 +123,7 @@ def _run(job: Job, given: Any, settings: Settings, engine: Engine, tmp: Path) ->
     paths.tmp.mkdir()
     deadline = time.monotonic() + settings.job_timeout
     made: list[Path] = []
-    for step in engine.steps(job, Path(job.event_file.path), paths):
+    for step in engine.steps(job, _inputs(job, settings), paths):
         log = given.log_file.absolute() if given.log_file else paths.step_log(step.name)
         result = _run_step(step, paths, log, settings, deadline)
         if given.log_file is None:

@@ -10,9 +10,9 @@ import numpy as np
 from hvmpi.campaign.jobs import Job, JobState, Kind
 from hvmpi.campaign.ledger import Ledger, fold
 from hvmpi.campaign.paths import RunPaths
-from hvmpi.campaign.plan import Plan
+from hvmpi.campaign.plan import Plan, PlannedLibrary
 from hvmpi.campaign.run import paths_of
-from hvmpi.engine import Engine
+from hvmpi.engine import Engine, Inputs
 from hvmpi.errors import UsageError
 from hvmpi.settings import Settings
 from hvmpi.view.table import print_table
@@ -32,6 +32,8 @@ def show_plan(plan: Plan, settings: Settings, engine: Engine) -> None:
             f"{sample.num_batches} event files of {sample.batch_size} events"
         )
     _show_files(ledger)
+    if plan.library is not None:
+        _show_library(plan.library, ledger, settings.pileup_mu)
     paths = paths_of(Path(settings.run_dir) / _PLACEHOLDER, settings)
     _show_jobs(ledger, list(range(len(ledger.jobs))), paths, settings, engine)
 
@@ -61,7 +63,7 @@ def _show_jobs(
     )
     if len(shown) < len(numbers):
         print(f"... {len(numbers) - len(shown)} more jobs; --all prints each")
-    _show_commands(ledger.job(wanted), paths, engine)
+    _show_commands(ledger.job(wanted), paths, settings, engine)
 
 
 def _telling(ledger: Ledger, numbers: list[int]) -> int:
@@ -73,31 +75,45 @@ def _telling(ledger: Ledger, numbers: list[int]) -> int:
 def _show_files(ledger: Ledger) -> None:
     good = [file for file in ledger.event_files if not file.reason]
     events = sum(file.events for file in good)
-    generated = int((ledger.jobs["kind"] == Kind.GENERATION).sum())
-    rest = len(ledger.jobs) - generated
+    count = {kind: int((ledger.jobs["kind"] == kind).sum()) for kind in Kind}
+    others = "".join(
+        f", {count[kind]} {kind.name.lower()} job"
+        for kind in (Kind.LIBRARY, Kind.MERGE)
+        if count[kind]
+    )
     print(
-        f"{len(good)} event files, {events} events; "
-        f"{generated} generation jobs, {rest} reconstruction jobs"
+        f"{len(good)} event files, {events} events; {count[Kind.GENERATION]} generation jobs, "
+        f"{count[Kind.RECONSTRUCTION]} reconstruction jobs{others}"
     )
     for file in ledger.event_files:
         if file.reason:
             print(f"put aside: {file.reason}")
 
 
+def _show_library(library: PlannedLibrary, ledger: Ledger, mu: float) -> None:
+    jobs = ledger.jobs
+    events = int(jobs["events"][jobs["kind"] == Kind.RECONSTRUCTION].sum())
+    times = events * mu / library.events
+    print(
+        f"pile-up: {mu:g} interactions a crossing, from {library.path or 'a library'} of "
+        f"{library.events} events: a library event is overlaid about {times:.3g} times in the "
+        "events' own crossings"
+    )
+
+
 def _row(job: Job) -> tuple[str, ...]:
+    of_file = (Path(job.event_file.path).name, str(job.skip_events), str(job.first_event))
     return (
         str(job.number),
         job.kind.name.lower(),
-        Path(job.event_file.path).name,
-        str(job.skip_events),
-        str(job.first_event),
+        *(of_file if job.has_event_file else ("-", "-", "-")),
         str(job.events),
     )
 
 
-def _show_commands(job: Job, paths: RunPaths, engine: Engine) -> None:
-    event_file = paths.resolve(job.event_file.path)
+def _show_commands(job: Job, paths: RunPaths, settings: Settings, engine: Engine) -> None:
+    inputs = Inputs.of(job, paths, settings)
     print(f"\ncommands of job {job.number} ({job.kind.name.lower()}):")
-    for step in engine.steps(job, event_file, paths.attempt(job.number, job.attempt)):
+    for step in engine.steps(job, inputs, paths.attempt(job.number, job.attempt)):
         words = [f"{name}={shlex.quote(value)}" for name, value in step.environment.items()]
         print(" ".join([*words, shlex.join(step.argv)]))

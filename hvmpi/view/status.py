@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hvmpi.campaign.paths import RunPaths
+from hvmpi.campaign.paths import PRODUCTS, RunPaths
 from hvmpi.campaign.status import Status, read_current_status
 from hvmpi.view.table import print_table
 
@@ -86,12 +86,11 @@ def _totals(status: Status) -> str:
     jobs = status.jobs
     count = Counter(jobs["state"].tolist())
     states = ", ".join(f"{count[state]} {state}" for state in _STATES if count[state])
-    reconstructed = jobs[(jobs["kind"] != "generation") & (jobs["state"] == "done")]
-    generated = jobs[(jobs["kind"] == "generation") & (jobs["state"] == "done")]
+    done = jobs[jobs["state"] == "done"]
     events = [
-        f"{int(of_kind['events_out'].sum())} events {what}"
-        for of_kind, what in ((generated, "generated"), (reconstructed, "reconstructed"))
-        if len(of_kind)
+        f"{int(done['events_out'][done['kind'] == kind].sum())} events {what}"
+        for kind, what in (("generation", "generated"), ("reconstruction", "reconstructed"))
+        if kind in done["kind"]
     ]
     attributes = status.attributes
     elapsed = attributes["updated"] - attributes["started"]
@@ -116,10 +115,9 @@ def _show_products(status: Status) -> None:
     settings = status.attributes["settings"]
     directory = status.path.parent
     paths = RunPaths.of(directory, evnt_dir=settings["evnt-dir"], aod_dir=settings["aod-dir"])
-    products = ["hits", "rdo", "aod"]
-    if settings["verb"] != "reconstruct":
-        products.insert(0, "evnt")
-    for product in products:
+    for product in PRODUCTS:
+        if product == "evnt" and settings["verb"] == "reconstruct":
+            continue
         folder = paths.product_directory(product)
         files = [p for p in folder.glob("[!.]*") if p.is_file() and p.suffix != ".json"]
         if files:

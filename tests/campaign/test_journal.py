@@ -165,8 +165,8 @@ def test_a_line_that_does_not_follow_is_named(campaign: RunOnDisk, tmp_path: Pat
 def test_another_schema_is_refused_naming_both(campaign: RunOnDisk, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     text = campaign.journal.read_bytes()
-    path.write_bytes(text.replace(b'"schema_version":1', b'"schema_version":7', 1))
-    with pytest.raises(JournalError, match=r"hvmpi-journal 7, this hvmpi reads hvmpi-journal 1"):
+    path.write_bytes(text.replace(b'"schema_version":2', b'"schema_version":7', 1))
+    with pytest.raises(JournalError, match=r"hvmpi-journal 7, this hvmpi reads hvmpi-journal 2"):
         replay(path)
 
 

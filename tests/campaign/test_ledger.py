@@ -37,8 +37,8 @@ def plan() -> list[journal.Entry]:
         path = f"evnt/{name}.evnt.txt"
         entries += [
             journal.EventFileListed(path, "s", 1, row + 1, 4, 4 * row + 1, name, -1, "", -1, ""),
-            journal.JobsPlanned(Kind.GENERATION, row, 4, 4, False, []),
-            journal.JobsPlanned(Kind.RECONSTRUCTION, row, 2, 4, True, []),
+            journal.JobsPlanned(Kind.GENERATION, row, 4, 4, [], []),
+            journal.JobsPlanned(Kind.RECONSTRUCTION, row, 2, 4, [2 * row], []),
         ]
     return [*entries, journal.PlanComplete(BATCHES, JOBS)]
 

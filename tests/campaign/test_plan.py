@@ -121,7 +121,7 @@ def test_two_names_that_differ_in_their_ending_only(place: Place, event_files: P
         source = event_files / f"304794.3.{batch}.evnt.hepmc3"
         (evnt / name).write_bytes(source.read_bytes())
     jobs = jobs_of(planned(load("reconstruct", [f"--evnt-dir={evnt}"])))
-    assert sorted(job.stem for job in jobs) == ["a.hepmc.50.0", "a.hepmc3.50.0"]
+    assert sorted(job.stem for job in jobs) == ["a.hepmc.50.0", "a.hepmc3.50.0", "train"]
 
 
 def test_files_are_taken_in_the_order_of_their_numbers(place: Place) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from hvmpi.campaign.jobs import EventFile, Job, Kind
 from hvmpi.campaign.paths import AttemptPaths
+from hvmpi.engine import Inputs
 from hvmpi.files import sha256_of
 from hvmpi.openchain.__main__ import main
 from hvmpi.openchain.engine import OpenChainEngine
@@ -52,7 +53,7 @@ def test_the_engine_tells_the_first_step_what_it_knows(tmp_path: Path, choice: s
     told = []
     for known in ("", KNOWN):
         job = Job(1, Kind.RECONSTRUCTION, 1, replace(file, sha256=known), 0, 1, 5, 5)
-        steps = engine.steps(job, tmp_path / "a.hepmc3", paths)
+        steps = engine.steps(job, Inputs(tmp_path / "a.hepmc3", None, tmp_path), paths)
         told.append([[w for w in step.argv if w.startswith("--input-sha")] for step in steps])
     assert not any(told[0])
     assert told[1] == [[f"--input-sha256={KNOWN}"], *([[]] * (len(told[1]) - 1))]

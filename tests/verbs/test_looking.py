@@ -249,9 +249,10 @@ def test_plan_prints_the_exact_commands_of_a_job(place: Place) -> None:
     answer = place.hvmpi("plan", *words, "--no-fused", "--job=3")
     commands = answer.out.partition("commands of job 3 (reconstruction):\n")[2].splitlines()
     assert [shlex.split(line)[3:5][-1] for line in commands if "openchain" in line]
-    assert len(commands) == 3
-    for line, step in zip(commands, ("simulate", "digitize", "reconstruct"), strict=True):
+    assert len(commands) == 4
+    for line, step in zip(commands[:3], ("simulate", "digitize", "reconstruct"), strict=True):
         assert f" -m hvmpi.openchain {step} " in line
+    assert " -m hvmpi.training extract " in commands[3]
     assert "--skip=8 --events=2" in commands[0]
     assert not any("--skip" in line for line in commands[1:])
 
@@ -260,7 +261,7 @@ def test_a_planned_command_is_one_that_runs(place: Place) -> None:
     words = ["--engine=noop", "-n1", "-b5", f"--run-dir={place.root}/my 'runs'"]
     answer = place.hvmpi("plan", "generate", *words)
     command = answer.out.splitlines()[-1]
-    output = Path(shlex.split(command)[3])
+    output = Path(shlex.split(command)[4])
     output.parent.mkdir(parents=True)
     subprocess.run(["/bin/sh", "-c", command], check=True, timeout=60)
     assert output.read_text().split() == ["1", "2", "3", "4", "5"]
