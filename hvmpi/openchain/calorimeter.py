@@ -75,10 +75,10 @@ _MUON_RISE, _MUON_SPREAD = 1.3, 0.15
 
 _GABRIEL_K = 0.82
 _GABRIEL_E0_GEV = {"meson": 1.0, "baryon": 2.6}
-_EM_PART_CONCENTRATION = (4.0, 2.5)
+_EM_PART_CONCENTRATION = (3.0, 6.0)
 """Of the beta distribution of the electromagnetic part: at 1 GeV, and more by ln(E)."""
 
-_LUMPS_PER_GEV, _LUMPS = 3.0, (3.0, 30.0)
+_LUMPS_PER_GEV, _LUMPS = 3.0, (3.0, 300.0)
 _SPOTS_PER_GEV, _MOST_SPOTS, _FORWARD_SPOTS = 6.0, 40, 3
 _LEAST_GEV = 0.0005
 """A share of a shower that is less counts as lost in dead material."""

@@ -1,11 +1,9 @@
-"""The steps behind generation: simulate, digitize, reconstruct, and the three as one.
+"""The steps behind generation on files: simulate, digitize, reconstruct, and the three as one.
 
     EVNT --simulate--> HITS --digitize--> RDO --reconstruct--> AOD
     EVNT ------------------------- run -----------------------> AOD
 
-Both ways make the same AOD, byte for byte: the fused chain keeps ACTS's containers between the
-steps, where the others write them down in full precision, and the algorithms that draw random
-numbers stand at the same positions (see `hvmpi.openchain.sequence`).
+Both ways make the same AOD, byte for byte (see `hvmpi.openchain.steps`).
 
 Events are chosen by number (`first`), which means the same in every file; a position in the event
 file (`skip`) has no meaning for later steps, whose input holds the job's own events only.
@@ -13,39 +11,53 @@ file (`skip`) has no meaning for later steps, whose input holds the job's own ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from acts.examples import (
-    MeasurementContainer,
-    MeasurementParticlesMap,
-    SimHitContainer,
-    SimParticleContainer,
-)
 
 from hvmpi.errors import InputError
-from hvmpi.openchain import digitization, evnt, simulation, tracking, truth, vertices
-from hvmpi.openchain.detector import FIELD_T, SUB_DETECTORS, detector
+from hvmpi.openchain import evnt, truth
+from hvmpi.openchain.calibration import calibration_hash
 from hvmpi.openchain.eventdata import (
     Event,
     Product,
     ProductWriter,
-    Table,
     check_count,
     file_sha256,
     provenance,
 )
+from hvmpi.openchain.pileup import Library
+from hvmpi.openchain.recipe import settings_hash
 from hvmpi.openchain.schemas import AOD, EVENTS, HITS, RDO, Schema
-from hvmpi.openchain.sequence import EventSequence, Pad, Source
+from hvmpi.openchain.steps import Digitization, Fused, Reconstruction, Simulation
 from hvmpi.openchain.truth import GeneratedEvent
-from hvmpi.openchain.vertices import primary_vertex
 
-__all__ = ["StepSummary", "digitize", "reconstruct", "run", "simulate"]
+__all__ = ["PileUp", "StepSummary", "digitize", "reconstruct", "run", "simulate"]
+
+
+@dataclass(frozen=True, slots=True)
+class PileUp:
+    """What is laid over the events.
+
+    Attributes
+    ----------
+    mu : float
+        Mean number of minimum-bias interactions a crossing, above 0.
+    library : Path
+        Their HITS.
+    """
+
+    mu: float
+    library: Path
+
+    def load(self, seed: int) -> Library:
+        """Read the library."""
+        return Library(self.library, self.mu, seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,132 +82,6 @@ class StepSummary:
     last_event: int
     run_number: int
     rows: dict[str, int]
-
-
-def settings() -> dict[str, Any]:
-    """Return every number that simulation, digitization and reconstruction depend on."""
-    return {
-        "field_t": FIELD_T,
-        "sub_detectors": [asdict(kind) for kind in SUB_DETECTORS],
-        "simulation": truth.settings() | simulation.settings(),
-        "tracking": tracking.settings(),
-        "vertices": vertices.settings(),
-    }
-
-
-# --- what goes through -----------------------------------------------------------------------
-
-
-class _Simulation:
-    """Particles to truth and hits."""
-
-    def __init__(self, seed: int, run_number: int) -> None:
-        self._output = simulation.SimulationOutput(with_hits=True)
-        self._sequence = EventSequence(
-            Source(**{simulation.PARTICLES: SimParticleContainer}),
-            [simulation.fatras(detector(), seed, run_number), self._output],
-        )
-
-    def __call__(self, event: GeneratedEvent) -> Event:
-        self._sequence.run(event.event_number, {simulation.PARTICLES: simulation.to_acts(event)})
-        return _event(event, truth=self._output.truth(event), hits=self._output.hits())
-
-
-class _Digitization:
-    """Hits to measurements."""
-
-    def __init__(self, seed: int, run_number: int) -> None:
-        self._output = digitization.RdoOutput()
-        self._sequence = EventSequence(
-            Source(**{simulation.HITS: SimHitContainer}),
-            [
-                Pad(2),
-                Pad(3),
-                digitization.smearing(detector(), seed, run_number),
-                digitization.Noise(detector(), seed, run_number),
-                self._output,
-            ],
-        )
-
-    def __call__(self, event: Event) -> Event:
-        hits = simulation.hits_to_acts(event.tables["hits"])
-        self._sequence.run(event.event_number, {simulation.HITS: hits})
-        return _digitized(event, event.tables["truth"], self._output)
-
-
-class _Reconstruction:
-    """Measurements to tracks and vertices; draws no random numbers."""
-
-    def __init__(self) -> None:
-        self._barcodes: list[int] = []
-        self._output = tracking.TrackOutput(lambda: self._barcodes)
-        self._sequence = EventSequence(
-            Source(
-                **{
-                    digitization.MEASUREMENTS: MeasurementContainer,
-                    digitization.PARTICLES_OF_MEASUREMENTS: MeasurementParticlesMap,
-                }
-            ),
-            [*tracking.algorithms(detector()), self._output],
-        )
-
-    def __call__(self, event: Event) -> Event:
-        containers = digitization.measurements_to_acts(
-            event.tables["measurements"], event.tables["truth_links"]
-        )
-        kept = event.tables["truth"]
-        self._barcodes = sorted(kept["barcode"][kept["hits"] >= simulation.MIN_HITS].tolist())
-        self._sequence.run(event.event_number, containers)
-        return _reconstructed(event, kept, self._output)
-
-
-class _Fused:
-    """Particles to tracks and vertices, with hits and measurements where they are kept."""
-
-    def __init__(self, seed: int, run_number: int, *, hits: bool, measurements: bool) -> None:
-        self._with_hits, self._with_measurements = hits, measurements
-        self._simulated = simulation.SimulationOutput(with_hits=hits)
-        self._digitized = digitization.RdoOutput()
-        self._tracks = tracking.TrackOutput(self._simulated.barcodes)
-        self._sequence = EventSequence(
-            Source(**{simulation.PARTICLES: SimParticleContainer}),
-            [
-                simulation.fatras(detector(), seed, run_number),
-                self._simulated,
-                digitization.smearing(detector(), seed, run_number),
-                digitization.Noise(detector(), seed, run_number),
-                *([self._digitized] if measurements else []),
-                *tracking.algorithms(detector()),
-                self._tracks,
-            ],
-        )
-
-    def __call__(self, event: GeneratedEvent) -> list[Event]:
-        """Return the event of each product that is wanted: HITS, RDO, AOD."""
-        self._sequence.run(event.event_number, {simulation.PARTICLES: simulation.to_acts(event)})
-        kept = self._simulated.truth(event)
-        made = []
-        if self._with_hits:
-            made.append(_event(event, truth=kept, hits=self._simulated.hits()))
-        if self._with_measurements:
-            made.append(_digitized(event, kept, self._digitized))
-        return [*made, _reconstructed(event, kept, self._tracks)]
-
-
-def _event(of: GeneratedEvent | Event, **tables: Table) -> Event:
-    return Event(of.run_number, of.event_number, of.weight, tables)
-
-
-def _digitized(of: GeneratedEvent | Event, kept: Table, output: digitization.RdoOutput) -> Event:
-    return _event(
-        of, truth=kept, measurements=output.measurements(), truth_links=output.truth_links()
-    )
-
-
-def _reconstructed(of: GeneratedEvent | Event, kept: Table, output: tracking.TrackOutput) -> Event:
-    tracks = output.tracks(kept)
-    vertices, tracks["vertex_weight"] = primary_vertex(tracks)
-    return _event(of, tracks=tracks, vertices=vertices, truth=kept)
 
 
 # --- the steps -------------------------------------------------------------------------------
@@ -246,10 +132,10 @@ def simulate(
     source = _EventFile(evnt, skip, first, events, number_from, run_number, evnt_sha256)
 
     @cache
-    def step(run: int) -> _Simulation:
-        return _Simulation(seed, run)
+    def step(run: int) -> Simulation:
+        return Simulation(seed, run)
 
-    with ProductWriter(hits, HITS, _made(seed, source.sha256)) as writer:
+    with ProductWriter(hits, HITS, _made(HITS, seed, {"evnt": source.sha256})) as writer:
         for event in source:
             writer.append(step(event.run_number)(event))
         writer.finish(source.normalisation)
@@ -257,7 +143,13 @@ def simulate(
 
 
 def digitize(
-    hits: Path, rdo: Path, *, seed: int, first: int | None = None, events: int = -1
+    hits: Path,
+    rdo: Path,
+    *,
+    seed: int,
+    first: int | None = None,
+    events: int = -1,
+    pile_up: PileUp | None = None,
 ) -> StepSummary:
     """Digitize: HITS to RDO.
 
@@ -272,22 +164,31 @@ def digitize(
         Number of the first event; the file's first if not given.
     events : int
         How many; -1: all that follow.
+    pile_up : PileUp, optional
+        Laid over each event.
 
     Raises
     ------
     InputError
-        If the events are not there, the file is bad, or was made with another seed.
+        If the events are not there, a file is bad, or was made with another seed.
     SetupError
         If the product cannot be written.
     """
+    library = pile_up.load(seed) if pile_up else None
 
     @cache
-    def step(run: int) -> _Digitization:
-        return _Digitization(seed, run)
+    def step(run: int) -> Digitization:
+        return Digitization(seed, run, library)
 
-    return _follow(
-        "digitize", Product(hits, HITS), (rdo, RDO), seed, first, events, lambda run: step(run)
-    )
+    with Product(hits, HITS) as source:
+        rows = source.select(first, events)
+        inputs = {"evnt": source.provenance["inputs"]["evnt"]}
+        if library:
+            inputs["library"] = library.sha256
+        mu = library.mu if library else 0.0
+        return _follow(
+            "digitize", source, rows, rdo, _made(RDO, seed, inputs, mu), lambda run: step(run)
+        )
 
 
 def reconstruct(
@@ -314,14 +215,12 @@ def reconstruct(
     SetupError
         If the product cannot be written.
     """
-
-    @cache
-    def step() -> _Reconstruction:
-        return _Reconstruction()
-
-    return _follow(
-        "reconstruct", Product(rdo, RDO), (aod, AOD), seed, first, events, lambda _: step()
-    )
+    with Product(rdo, RDO) as source:
+        rows = source.select(first, events)
+        mu = float(source["pile_up"]["mu"].max(initial=0.0))
+        step = Reconstruction(seed)
+        made = _made(AOD, seed, source.provenance["inputs"], mu)
+        return _follow("reconstruct", source, rows, aod, made, lambda _: step)
 
 
 def run(
@@ -337,6 +236,7 @@ def run(
     evnt_sha256: str | None = None,
     hits: Path | None = None,
     rdo: Path | None = None,
+    pile_up: PileUp | None = None,
 ) -> StepSummary:
     """Simulate, digitize and reconstruct in one: EVNT to AOD.
 
@@ -348,6 +248,8 @@ def run(
         The product; appears whole or not at all.
     hits, rdo : Path, optional
         Keep these too.
+    pile_up : PileUp, optional
+        Laid over each event.
 
     Raises
     ------
@@ -357,16 +259,24 @@ def run(
         If a product cannot be written.
     """
     source = _EventFile(evnt, skip, first, events, number_from, run_number, evnt_sha256)
-    wanted = [(hits, HITS), (rdo, RDO), (aod, AOD)]
+    library = pile_up.load(seed) if pile_up else None
+    inputs = {"evnt": source.sha256}
+    all_inputs = inputs | ({"library": library.sha256} if library else {})
+    mu = library.mu if library else 0.0
+    wanted = [
+        (hits, HITS, _made(HITS, seed, inputs)),
+        (rdo, RDO, _made(RDO, seed, all_inputs, mu)),
+        (aod, AOD, _made(AOD, seed, all_inputs, mu)),
+    ]
 
     @cache
-    def chain(run: int) -> _Fused:
-        return _Fused(seed, run, hits=hits is not None, measurements=rdo is not None)
+    def chain(run: int) -> Fused:
+        return Fused(seed, run, library, hits=hits is not None, measurements=rdo is not None)
 
     with ExitStack() as opened:
         writers = [
-            opened.enter_context(ProductWriter(path, schema, _made(seed, source.sha256)))
-            for path, schema in wanted
+            opened.enter_context(ProductWriter(path, schema, made))
+            for path, schema, made in wanted
             if path is not None
         ]
         for event in source:
@@ -380,38 +290,42 @@ def run(
 
 def _follow(
     name: str,
-    product: Product,
-    output: tuple[Path, Schema],
-    seed: int,
-    first: int | None,
-    events: int,
+    source: Product,
+    rows: range,
+    output: Path,
+    made: dict[str, Any],
     step: Callable[[int], Callable[[Event], Event]],
 ) -> StepSummary:
-    with product as source:
-        rows = source.select(first, events)
-        if source.provenance["seed"] != seed:
-            raise InputError(
-                f"'{source.path}' was made with seed {source.provenance['seed']}, not {seed}:"
-                " all steps of an event take the same"
-            )
-        made = _made(seed, source.provenance["inputs"]["evnt"])
-        differs = {
-            key: source.provenance[key]
-            for key in ("versions", "cpu_type", "settings_hash")
-            if source.provenance[key] != made[key]
-        }
-        if differs:
-            made["earlier_steps"] = differs
-        path, schema = output
-        with ProductWriter(path, schema, made) as writer:
-            for event in source.iterate(rows):
-                writer.append(step(event.run_number)(event))
-            writer.finish(source.normalisation_of(rows))
-            return _summary(name, writer)
+    before = source.provenance
+    if before["seed"] != made["seed"]:
+        raise InputError(
+            f"'{source.path}' was made with seed {before['seed']}, not {made['seed']}:"
+            " all steps of an event take the same"
+        )
+    now = {key: made[key] for key in ("versions", "cpu_type")}
+    mu = made.get("pileup_mu", 0.0) if source.schema is RDO else 0.0
+    now["settings_hash"] = settings_hash(source.schema.name, mu)
+    differs = {key: before[key] for key, value in now.items() if before[key] != value}
+    if differs:
+        made["earlier_steps"] = differs
+    with ProductWriter(output, _NEXT[source.schema.name], made) as writer:
+        for event in source.iterate(rows):
+            writer.append(step(event.run_number)(event))
+        writer.finish(source.normalisation_of(rows))
+        return _summary(name, writer)
 
 
-def _made(seed: int, sha256: str) -> dict[str, Any]:
-    return provenance(seed=seed, settings=settings(), inputs={"evnt": sha256})
+_NEXT = {HITS.name: RDO, RDO.name: AOD}
+
+
+def _made(schema: Schema, seed: int, inputs: Mapping[str, str], mu: float = 0.0) -> dict[str, Any]:
+    made = provenance(
+        seed=seed,
+        settings_hash=settings_hash(schema.name, mu),
+        inputs=inputs,
+        calibration_hash=calibration_hash() if schema is AOD else None,
+    )
+    return made | ({"pileup_mu": mu} if mu else {})
 
 
 def _summary(step: str, writer: ProductWriter) -> StepSummary:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hvmpi.openchain.detector import LOG_LEVEL, SUB_DETECTORS, Detector
 from hvmpi.openchain.eventdata import Table, to_table
 from hvmpi.openchain.sequence import SUCCESS, generator, random_numbers
-from hvmpi.openchain.simulation import HITS, pack_barcode, unpack_barcode
+from hvmpi.openchain.simulation import EVENT_VERTEX, HITS, pack_barcode, unpack_barcode
 
 __all__ = [
     "MEASUREMENTS",
@@ -31,14 +31,14 @@ _MEASUREMENT = ("geometry_id", "local_x", "local_y", "var_x", "var_y")
 _AXES = [0, 1]
 
 
-def smearing(detector: Detector, seed: int, run_number: int) -> Any:
+def smearing(detector: Detector, seed: int, run_number: int, hits: str = HITS) -> Any:
     """Return the digitization algorithm: hits to `MEASUREMENTS`, one a hit."""
     return acts.examples.DigitizationAlgorithm(
         level=LOG_LEVEL,
         digitizationConfigs=detector.smearing,
         surfaceByIdentifier=detector.surfaces,
         randomNumbers=random_numbers(seed, run_number, "digitization"),
-        inputSimHits=HITS,
+        inputSimHits=hits,
         outputMeasurements=MEASUREMENTS,
         outputMeasurementSubset="measurements_without_noise",
         outputMeasurementParticlesMap=PARTICLES_OF_MEASUREMENTS,
@@ -152,8 +152,11 @@ class RdoOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
                     covariance[1, 1],
                 )
             )
+        # Pile-up has no truth to link to.
         self._links = [
-            (index, pack_barcode(barcode)) for index, barcode in self._particles(context.eventStore)
+            (index, pack_barcode(barcode))
+            for index, barcode in self._particles(context.eventStore)
+            if barcode.vertexPrimary == EVENT_VERTEX
         ]
         return SUCCESS
 

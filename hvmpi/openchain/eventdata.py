@@ -38,6 +38,7 @@ __all__ = [
     "Table",
     "check_count",
     "file_sha256",
+    "hash_of_settings",
     "provenance",
     "to_table",
 ]
@@ -96,7 +97,7 @@ def check_count(events: int) -> None:
 
 @cache
 def _versions() -> dict[str, str]:
-    libraries = ("h5py", "numpy", "pyacts", "pyhepmc", "pythia8mc")
+    libraries = ("fastjet", "h5py", "numpy", "pyacts", "pyhepmc", "pythia8mc", "scipy")
     return {"hvmpi": hvmpi.__version__} | {name: version(name) for name in libraries}
 
 
@@ -118,26 +119,36 @@ def file_sha256(path: Path) -> str:
         raise InputError(f"cannot read '{path}': {error.strerror}") from error
 
 
+def hash_of_settings(settings: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of whatever numbers the physics depends on."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
 def provenance(
-    *, seed: int, settings: Mapping[str, Any], inputs: Mapping[str, str]
+    *,
+    seed: int,
+    settings_hash: str,
+    inputs: Mapping[str, str],
+    calibration_hash: str | None = None,
 ) -> dict[str, Any]:
     """Return what a product says of its making.
 
     Parameters
     ----------
     seed : int
-    settings : mapping
-        Whatever numbers the physics depends on; only their hash is kept.
+    settings_hash : str
+        From `hash_of_settings`.
     inputs : mapping of str to str
-        SHA-256 of the event file, by kind (``evnt``).
+        SHA-256 of the event file and of the pile-up library, by kind (``evnt``, ``library``).
+    calibration_hash : str, optional
+        SHA-256 of the jets' calibration.
     """
-    text = json.dumps(settings, sort_keys=True)
     return {
         "versions": _versions(),
         "cpu_type": _cpu_type(),
-        "settings_hash": hashlib.sha256(text.encode()).hexdigest(),
+        "settings_hash": settings_hash,
         "seed": seed,
-        "calibration_hash": None,
+        "calibration_hash": calibration_hash,
         "inputs": dict(inputs),
     }
 

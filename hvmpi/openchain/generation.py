@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from hvmpi.errors import ConfigError, InputError, RunError, SetupError
 from hvmpi.files import sha256_of, write_whole
-from hvmpi.openchain.eventdata import provenance
+from hvmpi.openchain.eventdata import hash_of_settings, provenance
 from hvmpi.openchain.hepmc import from_hepevt_arguments
 from hvmpi.openchain.processes import Process
 from hvmpi.openchain.pythia import Generator, PythiaEvent, check_settings
@@ -277,7 +277,7 @@ def _lhe_file(process: Process, batch: int) -> Path | None:
 
 def _run_attributes(process: Process, seed: int, batch: int) -> dict[str, str | int]:
     inputs = {Path(path).name: sha256_of(Path(path)) for path in process.lhe[batch - 1 : batch]}
-    made = provenance(seed=seed, settings=process.physics(), inputs=inputs)
+    made = provenance(seed=seed, settings_hash=hash_of_settings(process.physics()), inputs=inputs)
     masses = {
         name: repr(mass)
         for name, mass in (("m_phi", process.m_phi), ("m_s", process.m_s))

@@ -87,8 +87,9 @@ _TILE_MM = 207.0
 _TILES = ("tile1", "tile2", "tile3")
 
 _VOLUMES = (
-    # Solenoid (0.66 X0) and cryostat.
-    _Volume("dead", (1150.0, 1400.0), (0.0, 3200.0), "r", 1.3, 0.29),
+    # Solenoid (0.66 X0) and cryostat. Before the end-caps less than in ATLAS, whose presampler and
+    # calibration make up for it.
+    _Volume("dead", (1150.0, 1400.0), (0.0, 2650.0), "r", 1.3, 0.29),
     # 11 mm of liquid argon.
     _Volume("presampler", (1440.0, 1451.0), (0.0, 3200.0), "r", 0.08, 0.013),
     *_rings(
@@ -102,9 +103,9 @@ _VOLUMES = (
     # Electronics and cryostat in front of the Tile: 0.5 interaction lengths.
     _Volume("dead", (2050.0, 2280.0), (0.0, 3200.0), "r", 2.25, 0.5),
     # Services of the tracker between barrel and end-cap; the end-cap's cryostat.
-    _Volume("dead", (1150.0, 2000.0), (3250.0, 3600.0), "z", 1.5, 0.3),
+    _Volume("dead", (1150.0, 2000.0), (3250.0, 3600.0), "z", 0.4, 0.1),
     _Volume("presampler", (1200.0, 1720.0), (3650.0, 3661.0), "z", 0.08, 0.013),
-    _Volume("dead", (330.0, 2100.0), (3661.0, 3700.0), "z", 1.0, 0.2),
+    _Volume("dead", (330.0, 2100.0), (3661.0, 3700.0), "z", 0.6, 0.14),
     *_rings(
         ("em1", "em2", "em3"),
         (3700.0, 3790.0, 4150.0, 4250.0),

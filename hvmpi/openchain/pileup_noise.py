@@ -8,6 +8,7 @@ on a library of minimum-bias HITS: ``python -m hvmpi.openchain pileup-noise LIBR
 from __future__ import annotations
 
 import csv
+import hashlib
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -19,7 +20,7 @@ from hvmpi.files import write_whole
 from hvmpi.openchain.layers import cells
 from hvmpi.openchain.schemas import LAYERS
 
-__all__ = ["ETA_BIN", "measure", "pileup_noise"]
+__all__ = ["ETA_BIN", "measure", "pileup_noise", "table_hash", "write"]
 
 _FILE = "pileup_noise.csv"
 
@@ -29,10 +30,19 @@ ETA_BIN = 0.2
 _BINS = 25
 
 
+def _text() -> str:
+    return resources.files("hvmpi.openchain").joinpath("data", _FILE).read_text("utf-8")
+
+
+def table_hash() -> str:
+    """Return the SHA-256 of the table."""
+    return hashlib.sha256(_text().encode()).hexdigest()
+
+
 @cache
 def pileup_noise() -> NDArray[np.float64]:
     """Return the standard deviation of every cell at mu = 1, GeV; it grows as sqrt(mu)."""
-    text = resources.files("hvmpi.openchain").joinpath("data", _FILE).read_text("utf-8")
+    text = _text()
     table = np.zeros((len(LAYERS), _BINS))
     for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")):
         table[LAYERS.index(row["layer"]), round(float(row["eta_min"]) / ETA_BIN)] = float(

@@ -105,6 +105,20 @@ PROCESSES: Mapping[str, _Kind] = {
     ),
     "qcd": _Kind(("HardQCD:all = on",), "qcd_slices.csv", 600002, ("pt_hat_min", "pt_hat_max")),
     "lhe": _Kind(("Beams:frameType = 4",), None, 304795, ("lhe", "decays"), _HIGGS_LIKE),
+    # The luminous region: 45 mm long, in time too.
+    "minbias": _Kind(
+        (
+            "SoftQCD:inelastic = on",
+            "Beams:allowVertexSpread = on",
+            "Beams:sigmaVertexX = 0.01",
+            "Beams:sigmaVertexY = 0.01",
+            "Beams:sigmaVertexZ = 45.0",
+            "Beams:sigmaTime = 45.0",
+        ),
+        None,
+        700001,
+        (),
+    ),
 }
 """The processes by name; ``whss`` is the default, as it is what the first users make."""
 

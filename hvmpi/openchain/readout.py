@@ -78,7 +78,7 @@ _NOISE_GEV = {
 # deposits over that to electromagnetic ones, h/e.
 _SAMPLING_EM = {
     "presampler": 0.3,
-    **dict.fromkeys(("em1", "em2", "em3"), 0.099),
+    **dict.fromkeys(("em1", "em2", "em3"), 0.097),
     **dict.fromkeys(("tile1", "tile2", "tile3"), 0.28),
     **dict.fromkeys(("hec1", "hec2", "hec3", "hec4"), 0.214),
     **dict.fromkeys(("fcal1", "fcal2", "fcal3"), 0.285),
@@ -94,8 +94,8 @@ _H_OVER_E = {
     **dict.fromkeys(("tile1", "tile2", "tile3"), 1.0 / 1.36),
     **dict.fromkeys(("hec1", "hec2", "hec3", "hec4", "fcal1", "fcal2", "fcal3"), 1.0 / 1.5),
 }
-_NON_UNIFORMITY = 0.006
-"""Spread of the calibration from one region of 0.2 x 0.4 to another: the global constant term."""
+_NON_UNIFORMITY = 0.007
+"""Spread of the calibration from one region of 0.5 x 0.2 to another: the global constant term."""
 _UNIFORMITY_SEED = 20080814
 
 _SUPPRESSION, _SEED = 2.0, 4.0
@@ -243,14 +243,17 @@ def _response() -> _Response:
     column %= _REGIONS[1]
     # The same detector for everybody.
     drawn = np.random.Generator(np.random.Philox(_UNIFORMITY_SEED)).standard_normal(
-        (_REGIONS[0] // 2, _REGIONS[1] // 4)
+        (_REGIONS[0] // 5, _REGIONS[1] // 2)
     )
+    # Every ring is as good as the other.
+    drawn -= drawn.mean(axis=1, keepdims=True)
+    drawn /= drawn.std(axis=1, keepdims=True)
     return _Response(
         noise=of_layer(_NOISE_GEV),
         sampling_em2=of_layer(_SAMPLING_EM) ** 2,
         sampling_had2=of_layer(_SAMPLING_HAD) ** 2,
         h_over_e=of_layer(_H_OVER_E),
-        uniformity=1.0 + _NON_UNIFORMITY * drawn[row // 2, column // 4],
+        uniformity=1.0 + _NON_UNIFORMITY * drawn[row // 5, column // 2],
         region=(table.layer * _REGIONS[0] + row) * _REGIONS[1] + column,
     )
 

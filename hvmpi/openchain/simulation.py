@@ -18,7 +18,15 @@ from hvmpi.openchain.eventdata import Table, to_table
 from hvmpi.openchain.sequence import SUCCESS, random_numbers
 from hvmpi.openchain.truth import C_MM_PER_NS, GeneratedEvent
 
-__all__ = ["MIN_HITS", "PARTICLES", "SimulationOutput", "fatras", "hits_to_acts", "to_acts"]
+__all__ = [
+    "EVENT_VERTEX",
+    "MIN_HITS",
+    "PARTICLES",
+    "SimulationOutput",
+    "fatras",
+    "hits_to_acts",
+    "to_acts",
+]
 
 PARTICLES = "particles_generated"
 SIMULATED = "particles_simulated"
@@ -26,6 +34,9 @@ HITS = "simhits"
 
 MIN_HITS = 3
 """A simulated particle with fewer hits is not kept in the truth: no track can link to it."""
+
+EVENT_VERTEX = 1
+"""The vertex in the barcodes of the event's own particles."""
 
 # A barcode packs what ACTS keeps apart: the particle's number in the event record, and for what
 # the simulation made the generation and the number in it.
@@ -48,10 +59,10 @@ def pack_barcode(barcode: Any) -> int:
     )
 
 
-def unpack_barcode(packed: int) -> Any:
-    """Return ACTS's barcode for a packed one."""
+def unpack_barcode(packed: int, vertex: int = EVENT_VERTEX) -> Any:
+    """Return ACTS's barcode for a packed one; pile-up comes from other vertices."""
     barcode = SimBarcode()
-    barcode.vertexPrimary = 1
+    barcode.vertexPrimary = vertex
     barcode.particle = packed & _RECORD_NUMBER
     barcode.generation = packed >> _GENERATION_SHIFT & 0xFF
     barcode.subParticle = packed >> _SUB_PARTICLE_SHIFT
@@ -74,21 +85,32 @@ def to_acts(event: GeneratedEvent) -> Any:
 
 
 def hits_to_acts(hits: Table) -> Any:
-    """Return one event's hits, as `SimulationOutput` took them out, as ACTS's container."""
+    """Return one event's hits, as `SimulationOutput` took them out, as ACTS's container.
+
+    Parameters
+    ----------
+    hits : Table
+        Where it has ``interaction``, they are pile-up.
+    """
     container = SimHitContainer()
-    barcodes = {packed: unpack_barcode(packed) for packed in np.unique(hits["barcode"]).tolist()}
-    columns = [hits["geometry_id"].tolist(), hits["barcode"].tolist(), hits["order"].tolist()]
+    packed = hits["barcode"].tolist()
+    vertices = [EVENT_VERTEX] * len(packed)
+    if "interaction" in hits:
+        vertices = (hits["interaction"] + EVENT_VERTEX + 1).tolist()
+    keys = list(zip(packed, vertices, strict=True))
+    barcodes = {key: unpack_barcode(*key) for key in set(keys)}
+    columns = [hits["geometry_id"].tolist(), keys, hits["order"].tolist()]
     position, before, after = (
         np.stack([hits[name] for name in names], axis=1).tolist()
         for names in (_POSITION, _BEFORE, _AFTER)
     )
-    for geometry_id, packed, order, at, entering, leaving in zip(
+    for geometry_id, key, order, at, entering, leaving in zip(
         *columns, position, before, after, strict=True
     ):
         container.insert(
             SimHit(
                 acts.GeometryIdentifier(geometry_id),
-                barcodes[packed],
+                barcodes[key],
                 acts.Vector4(*at),
                 acts.Vector4(*entering),
                 acts.Vector4(*leaving),
