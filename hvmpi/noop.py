@@ -29,6 +29,7 @@ from hvmpi.engine import (
 )
 from hvmpi.errors import BadEventFileError, InputError
 from hvmpi.files import sha256_of, write_whole
+from hvmpi.options import least_pileup_events
 from hvmpi.settings import Settings
 
 __all__ = ["NoopEngine", "main"]
@@ -81,14 +82,15 @@ class NoopEngine:
     def check_library(self, path: Path, mu: float) -> LibraryCount:
         """Count the lines of a library."""
         try:
-            events = len(path.read_text().split())
-            if events < 10 * mu:
-                msg = f"pileup-library {str(path)!r} holds {events} events, too few for mu {mu:g}"
-                raise InputError(msg)
-            return LibraryCount(events, sha256_of(path))
+            events, sha256 = len(path.read_text().split()), sha256_of(path)
         except (OSError, ValueError) as error:
             msg = f"pileup-library {str(path)!r} cannot be read ({error})"
             raise InputError(msg) from error
+        least = least_pileup_events(mu)
+        if events < least:
+            msg = f"pileup-library {str(path)!r} holds {events} events, mu {mu:g} needs {least}"
+            raise InputError(msg)
+        return LibraryCount(events, sha256)
 
     def steps(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> tuple[Step, ...]:
         """Name the one step, or none."""

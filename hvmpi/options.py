@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -10,7 +11,7 @@ from typing import Any
 
 from hvmpi.errors import ConfigError
 
-__all__ = ["BY_NAME", "OPTIONS", "SAMPLE_OPTIONS", "Option", "nearest"]
+__all__ = ["BY_NAME", "OPTIONS", "SAMPLE_OPTIONS", "Option", "least_pileup_events", "nearest"]
 
 _TOML_NAMES = {
     "int": "a whole number",
@@ -154,6 +155,15 @@ def nearest(word: str, known: Sequence[str]) -> str:
     """Say which known word is meant, as an error ends: ``(did you mean 'x'?)`` or nothing."""
     matches = get_close_matches(word, known, n=1, cutoff=0.6)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def least_pileup_events(mu: float) -> int:
+    """Give the fewest events of a minimum-bias library: ten times the mean of a crossing.
+
+    With fewer the same ones would meet again and again.
+    """
+    # 10 * 1.1 is a hair above 11.
+    return math.ceil(round(10.0 * mu, 6))
 
 
 _WHAT = "what is made"

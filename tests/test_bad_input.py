@@ -35,6 +35,47 @@ COMMAND_LINES: dict[str, tuple[list[str], list[str]]] = {
     "nice 20": (["--nice=20"], ["nice", "at most 19"]),
     "seed -1": (["--seed=-1"], ["seed"]),
     "ctau -1": (["--ctau=-1"], ["ctau"]),
+    "pileup-mu -1": (["--pileup-mu=-1"], ["pileup-mu", "at least 0 and at most 200", "-1"]),
+    "pileup-mu 201": (["--pileup-mu=201"], ["pileup-mu", "at most 200", "201"]),
+    "pileup-mu nan": (["--pileup-mu=nan"], ["pileup-mu", "nan"]),
+    "pileup-mu much": (["--pileup-mu=much"], ["pileup-mu", "a number", "'much'"]),
+    "pileup-events 0": (["--pileup-mu=1", "--pileup-events=0"], ["pileup-events", "at least 1"]),
+    "pileup-events without pile-up": (
+        ["--pileup-events=500"],
+        ["--pileup-events", "pileup-events is given, and pileup-mu is 0"],
+    ),
+    "pileup-library without pile-up": (
+        ["--pileup-library=other/notes.md"],
+        ["--pileup-library", "pileup-library is given, and pileup-mu is 0"],
+    ),
+    "pileup-library and pileup-events": (
+        ["--pileup-mu=1", "--pileup-library=other/notes.md", "--pileup-events=50"],
+        ["pileup-library", "pileup-events", "leave one of them out"],
+    ),
+    "pileup-events too few": (
+        ["--pileup-mu=2.5", "--pileup-events=24"],
+        ["pileup-events", "at least 25", "pileup-mu 2.5", "24"],
+    ),
+    "pileup-events of the default too few": (
+        ["--pileup-mu=200"],
+        ["pileup-events", "at least 2000", "1000"],
+    ),
+    "pileup-library missing": (
+        ["--pileup-mu=1", "--pileup-library=gone"],
+        ["pileup-library", "gone"],
+    ),
+    "pileup-library too small": (
+        ["--pileup-mu=1", "--pileup-library=other/notes.md"],
+        ["pileup-library", "notes.md", "holds 1 events", "10"],
+    ),
+    "a job by hand makes no library": (
+        ["job", "other/notes.md", "--pileup-mu=150"],
+        ["--pileup-mu 150", "--pileup-library"],
+    ),
+    "a job by hand without its library": (
+        ["job", "other/notes.md", "--pileup-mu=1", "--pileup-library=gone"],
+        ["pileup-library", "gone"],
+    ),
     "unknown engine": (["--engine=atena"], ["engine", "'atena'", "openchain"]),
     "unknown process": (["--engine=openchain", "--process=gghs"], ["process", "gghs ", "gghss"]),
     "unknown run number": (["--engine=openchain", "--run-number=5"], ["5", "run"]),
@@ -87,6 +128,11 @@ CONFIGS: dict[str, tuple[str, list[str]]] = {
     "a fraction for a number": ("job-size = 2.5", ["line 1", "job-size", "2.5"]),
     "job-size 0": ("\njob-size = 0", ["line 2", "job-size", "at least 1"]),
     "job-size -5": ("job-size = -5", ["line 1", "job-size", "at least 1"]),
+    "pileup-mu -1": ("pileup-mu = -1", ["line 1", "pileup-mu", "at least 0"]),
+    "pileup-library without pile-up": (
+        'engine = "noop"\npileup-library = "other"',
+        ["line 2", "pileup-library is given, and pileup-mu is 0"],
+    ),
     "a number for a text": ("engine = 3", ["line 1", "engine"]),
     "a number for a truth": ("fused = 1", ["line 1", "fused", "true or false"]),
     "a text for a list": ('keep = "aod"', ["line 1", "keep", "list"]),
@@ -330,10 +376,13 @@ def test_the_good_event_files_run_beside_the_bad(place: Place, evnt_dir: Path) -
     assert answer.code == 1
     run = place.run()
     status = run.status()
-    good = [Path(path).name for path in status.event_files["path"][status.jobs["event_file"]]]
+    jobs = status.jobs[status.jobs["kind"] == "reconstruction"]
+    good = [Path(path).name for path in status.event_files["path"][jobs["event_file"]]]
     assert good == ["good.hepmc3", "good.hepmc3"]
     assert sorted(status.event_files["reason"] == "") == [False, False, True]
-    assert status.jobs["state"].tolist() == ["done", "done"]
+    # What they made is merged: nothing is missing of the events that there are.
+    assert status.jobs["kind"].tolist() == ["reconstruction", "reconstruction", "merge"]
+    assert status.jobs["state"].tolist() == ["done"] * 3
     assert run.files("aod") == ["good.2.0.aod.h5", "good.2.2.aod.h5"]
 
 
@@ -350,9 +399,9 @@ def test_a_file_that_a_job_finds_bad_fails_all_its_jobs_at_once(place: Place) ->
     bad.write_bytes(text[: len(text) // 20] + b"?" * (len(text) - len(text) // 20))
     assert place.hvmpi("rerun", run.timestamp, "--job-timeout=600").code == 1
     status = run.status()
-    assert status.jobs["state"].tolist() == ["failed"] * 3 + ["done"] * 3
-    assert status.jobs["outcome"].tolist() == ["bad_input"] * 3 + ["done"] * 3
-    assert status.jobs["attempts"].tolist() == [2, 1, 1, 2, 2, 2]
+    assert status.jobs["state"].tolist() == ["failed"] * 3 + ["done"] * 3 + ["failed"]
+    assert status.jobs["outcome"].tolist() == ["bad_input"] * 3 + ["done"] * 3 + ["bad_input"]
+    assert status.jobs["attempts"].tolist() == [2, 1, 1, 2, 2, 2, 0]
     assert bad.name in status.event_files["reason"][0]
 
 

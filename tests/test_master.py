@@ -340,9 +340,9 @@ def failed(assign: Assign, outcome: Outcome = Outcome.PAYLOAD_FAILED) -> Report:
     return Report(assign.job.number, assign.job.attempt, outcome, "why", 1.0, 1, 0, -1)
 
 
-def set_up(place: Place, batches: int) -> Table:
+def set_up(place: Place, batches: int, *more: str) -> Table:
     """Begin a run of batches of four events, each a generation job and two others."""
-    words = ["--engine=noop", f"-n{batches}", "-b4", "--job-size=2"]
+    words = ["--engine=noop", f"-n{batches}", "-b4", "--job-size=2", *more]
     words.append(f"--run-dir={place.run_dir}")
     settings = load("run", words)
     engine = make_engine(settings)
@@ -443,6 +443,33 @@ def test_jobs_of_an_event_file_that_could_not_be_made_fail_with_its_reason(table
     assert states == [JobState.FAILED] * 3
     assert "job 0: why" in ledger.event_files[0].reason
     assert ledger.reasons[ledger.jobs["reason"][2]] == ledger.event_files[0].reason
+
+
+def test_without_its_library_nothing_is_reconstructed_before_a_rerun(place: Place) -> None:
+    """Jobs 0 to 4: the library, a batch, its two jobs, the merge."""
+    words = ("--pileup-mu=1", "--pileup-events=10", "--noop-command={train}")
+    table = set_up(place, 1, *words)
+    _greet(table)
+    library, batch = table.assigned(1), table.assigned(2)
+    assert (library.job.kind, batch.job.kind) == (Kind.LIBRARY, Kind.GENERATION)
+    table.send(1, failed(library))
+    # What does not need it goes on.
+    table.send(1, failed(table.assigned(1)))
+    ledger = table.run.ledger
+    assert ledger.state(0) is JobState.FAILED
+    assert not ledger.stuck
+    table.send(2, table.done(batch))
+    states = [JobState.FAILED, JobState.DONE, *[JobState.FAILED] * 3]
+    assert [ledger.state(job) for job in range(5)] == states
+    assert ledger.jobs["attempts"].tolist() == [2, 1, 0, 0, 0]
+    assert [ledger.reasons[reason] for reason in ledger.jobs["reason"][2:]] == [
+        *["its pile-up library was not made: job 0: why"] * 2,
+        "2 jobs have no training file: rerun, or hvmpi merge what is there",
+    ]
+    assert sum("cannot start" in line for line in table.said) == 2
+    ledger.apply(journal.Resumed(7.0, "again", {}, "launch", "ended"))
+    again = [JobState.READY, JobState.DONE, *[JobState.WAITING] * 3]
+    assert [ledger.state(job) for job in range(5)] == again
 
 
 def test_a_worker_that_cannot_see_the_run_is_left_out_with_its_reason(table: Table) -> None:

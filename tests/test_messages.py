@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hvmpi.campaign.jobs import EventFile, Job, Kind, Outcome, Output, StepResult
+from hvmpi.campaign.jobs import NO_EVENT_FILE, EventFile, Job, Kind, Outcome, Output, StepResult
 from hvmpi.messages import Assign, Goodbye, Hello, Message, Report, Stop, Welcome, decode, encode
 
 TEXT = st.text()
@@ -63,3 +63,8 @@ def test_kinds_come_back_as_kinds() -> None:
     report = decode(encode(Report(3, 2, Outcome.TIMED_OUT, "slow", 1.5, -15, 15, -1)))
     assert isinstance(report, Report)
     assert report.outcome is Outcome.TIMED_OUT
+
+
+def test_a_job_without_an_event_file_comes_back() -> None:
+    job = Job(0, Kind.LIBRARY, 1, NO_EVENT_FILE, 0, 0, 30, 30)
+    assert decode(encode(Assign(job))) == Assign(job)

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hvmpi.errors import ConfigError
-from hvmpi.options import BY_NAME, OPTIONS, SAMPLE_OPTIONS, Option, nearest
+from hvmpi.options import (
+    BY_NAME,
+    OPTIONS,
+    SAMPLE_OPTIONS,
+    Option,
+    least_pileup_events,
+    nearest,
+)
 from hvmpi.sample import SampleOptions
 from hvmpi.settings import Settings
 
@@ -67,6 +74,12 @@ def test_what_is_no_length(text: str) -> None:
 def test_what_is_no_path(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^here: run-dir wants a path"):
         BY_NAME["run-dir"].convert(text, "here")
+
+
+@given(st.integers(0, 2000))
+def test_a_library_holds_ten_events_for_each_interaction(tenths: int) -> None:
+    assert least_pileup_events(tenths / 10) == tenths
+    assert least_pileup_events(tenths / 10 + 0.01) == tenths + 1
 
 
 def test_nearest() -> None:

@@ -151,6 +151,21 @@ def test_help_groups_options_and_shows_an_example(
         assert f"--{option.name}" in text
 
 
+def test_a_run_without_pile_up_can_be_a_config(place: Place) -> None:
+    """It says how many events a library would have had, which is no wish for one."""
+    (place.root / "settings.toml").write_text(to_toml(load("run", ["--engine=noop"])))
+    assert "pileup-events" in (place.root / "settings.toml").read_text()
+    assert load("run", ["-c", "settings.toml"]).pileup_mu == 0
+    asked = load("run", ["-c", "settings.toml", "--pileup-mu=3"])
+    assert (asked.pileup_mu, asked.pileup_events, asked.makes_library) == (3, 1000, True)
+
+
+def test_a_library_made_before_is_not_made(place: Place) -> None:
+    asked = load("run", ["--pileup-mu=3", "--pileup-library=x.hits.h5"])
+    assert asked.pileup_library == str(place.root / "x.hits.h5")
+    assert not asked.makes_library
+
+
 # What is written is read again
 
 TEXTS = st.text(

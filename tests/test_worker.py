@@ -185,6 +185,22 @@ def test_stop_at_rest(place: Place) -> None:
     assert bench.answer() == Goodbye()
 
 
+def test_a_library_and_a_merge_are_brought_beside_their_places(place: Place) -> None:
+    words = ["--engine=noop", "-n1", "-b3", "--pileup-mu=1", "--pileup-events=10"]
+    words += ["--noop-command={train}", f"--run-dir={place.run_dir}"]
+    settings = load("run", words)
+    engine = make_engine(settings)
+    bench = Bench(begin_run(settings, engine, make_plan(settings, engine)))
+    bench.welcome()
+    (library,) = bench.report(bench.job(0)).outputs
+    assert (library.product, library.path) == ("library", "library/minbias.10.hits.txt")
+    assert library.part == "library/.minbias.10.hits.txt.attempt1.part"
+    (bench.run.paths.directory / "train/a.train.txt").write_text("1\n2\n3\n")
+    report = bench.report(bench.job(3))
+    assert (report.outcome, report.events_out) == (Outcome.DONE, 3)
+    assert [output.path for output in report.outputs] == ["train/train.txt"]
+
+
 def test_a_generation_job_is_published_where_event_files_lie(place: Place) -> None:
     settings = load("generate", ["--engine=noop", "-n1", "-b3", f"--run-dir={place.run_dir}"])
     engine = make_engine(settings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,12 +15,10 @@ from hvmpi.campaign.jobs import EventFile, Kind
 from hvmpi.campaign.paths import SUFFIXES, event_file_stem
 from hvmpi.engine import Engine, Sample
 from hvmpi.errors import ConfigError, InputError
+from hvmpi.options import least_pileup_events
 from hvmpi.settings import Settings
 
 __all__ = ["Plan", "PlannedFile", "PlannedLibrary", "event_files_hash", "make_plan"]
-
-_LEAST_EVENTS_OF_MU = 10
-"""Library events by mean interaction: with fewer the same ones would meet again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +174,7 @@ def _library(settings: Settings, engine: Engine) -> PlannedLibrary:
     if path is not None:
         found = engine.check_library(Path(path), mu)
         return PlannedLibrary(found.events, path, found.sha256)
-    least = math.ceil(_LEAST_EVENTS_OF_MU * mu)
+    least = least_pileup_events(mu)
     if settings.pileup_events < least:
         msg = (
             f"pileup-events must be at least {least} for pileup-mu {mu:g}, "

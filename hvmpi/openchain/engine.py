@@ -27,7 +27,7 @@ from hvmpi.engine import (
     Verdict,
     ended,
 )
-from hvmpi.errors import InputError
+from hvmpi.errors import InputError, SetupError
 from hvmpi.openchain import evnt
 from hvmpi.openchain.processes import Process, resolve
 from hvmpi.options import SAMPLE_OPTIONS
@@ -95,6 +95,9 @@ class OpenChainEngine:
 
     def check_library(self, path: Path, mu: float) -> LibraryCount:
         """Look at a library of minimum-bias HITS."""
+        missing = self.preflight()
+        if missing:
+            raise SetupError("; ".join(missing))
         from hvmpi.openchain.pileup import check_library
 
         summary = check_library(path, mu)

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import (
     CHARGED,
+    NO_EVENT_FILE,
     TRANSITIONS,
     JobState,
     Kind,
@@ -29,18 +30,54 @@ JOBS_A_BATCH = 2
 JOBS = BATCHES * (1 + JOBS_A_BATCH)
 
 
-def plan() -> list[journal.Entry]:
-    """Three batches of four events, each a generation job and two others."""
+def batches(library: list[int]) -> list[journal.Entry]:
+    """Three batches of four events, each a generation job and two others.
+
+    These wait for the rows of `library`, too.
+    """
     entries: list[journal.Entry] = []
-    for row in range(BATCHES):
-        name = f"1.4.{row + 1}"
+    for batch in range(BATCHES):
+        name = f"1.4.{batch + 1}"
         path = f"evnt/{name}.evnt.txt"
+        after = [*library, len(library) + 2 * batch]
         entries += [
-            journal.EventFileListed(path, "s", 1, row + 1, 4, 4 * row + 1, name, -1, "", -1, ""),
-            journal.JobsPlanned(Kind.GENERATION, row, 4, 4, [], []),
-            journal.JobsPlanned(Kind.RECONSTRUCTION, row, 2, 4, [2 * row], []),
+            journal.EventFileListed(
+                path, "s", 1, batch + 1, 4, 4 * batch + 1, name, -1, "", -1, ""
+            ),
+            journal.JobsPlanned(Kind.GENERATION, batch, 4, 4, [], []),
+            journal.JobsPlanned(Kind.RECONSTRUCTION, batch, 2, 4, after, []),
         ]
-    return [*entries, journal.PlanComplete(BATCHES, JOBS)]
+    return entries
+
+
+def plan() -> list[journal.Entry]:
+    """Batches and nothing else: jobs 0, 3 and 6 generate."""
+    return [*batches([]), journal.PlanComplete(BATCHES, JOBS)]
+
+
+MERGE = JOBS + 1
+
+
+def whole_plan() -> list[journal.Entry]:
+    """A library, batches behind it, of which jobs 1, 4 and 7 generate, and a merge of all."""
+    return [
+        journal.JobsPlanned(Kind.LIBRARY, -1, 20, 20, [], []),
+        *batches([0]),
+        journal.JobsPlanned(Kind.MERGE, -1, 12, 12, [2, 4, 6], []),
+        journal.PlanComplete(BATCHES, MERGE + 1),
+    ]
+
+
+GENERATION = range(1, MERGE, 1 + JOBS_A_BATCH)
+READERS = {job: (job + 1, job + 2) for job in GENERATION}
+"""The jobs that read what a generation job makes."""
+
+AFTER: dict[int, set[int]] = {
+    **{job: set() for job in (0, *GENERATION)},
+    **{reader: {0, job} for job, readers in READERS.items() for reader in readers},
+    MERGE: {reader for readers in READERS.values() for reader in readers},
+}
+"""What each job waits for."""
 
 
 def ledger_of(entries: list[journal.Entry]) -> Ledger:
@@ -70,10 +107,10 @@ class Campaign(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.entries = plan()
+        self.entries = whole_plan()
         self.ledger = ledger_of(self.entries)
         self.states = {
-            job: JobState.READY if job % 3 == 0 else JobState.WAITING for job in range(JOBS)
+            job: JobState.WAITING if AFTER[job] else JobState.READY for job in range(len(AFTER))
         }
         self.attempts: Counter[int] = Counter()
         self.charged: Counter[int] = Counter()
@@ -85,6 +122,9 @@ class Campaign(RuleBasedStateMachine):
 
     def jobs(self, state: JobState) -> list[int]:
         return [job for job, is_in in self.states.items() if is_in is state]
+
+    def unmet(self, job: int) -> int:
+        return sum(self.states[other] is not JobState.DONE for other in AFTER[job])
 
     @property
     def under_way(self) -> list[int]:
@@ -114,10 +154,9 @@ class Campaign(RuleBasedStateMachine):
         self.apply(journal.Published(job, self.attempts[job]))
         self.accepted.discard(job)
         self.states[job] = JobState.DONE
-        if job % 3 == 0:
-            for other in (job + 1, job + 2):
-                if self.states[other] is JobState.WAITING:
-                    self.states[other] = JobState.READY
+        for other in self.jobs(JobState.WAITING):
+            if not self.unmet(other):
+                self.states[other] = JobState.READY
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), again=st.booleans(), outcome=st.sampled_from(list(Outcome)[2:]))
@@ -126,10 +165,22 @@ class Campaign(RuleBasedStateMachine):
         self.apply(failed(job, self.attempts[job], again=again, outcome=outcome))
         self.states[job] = JobState.READY if again else JobState.FAILED
         self.charged[job] += outcome in CHARGED
-        if job % 3 == 0 and not again:
-            self.apply(journal.FilePutAside(job // 3, "not made"))
-            for other in (job + 1, job + 2):
+        if job in GENERATION and not again:
+            self.apply(journal.FilePutAside(GENERATION.index(job), "not made"))
+            for other in READERS[job]:
                 self.states[other] = JobState.FAILED
+
+    @precondition(lambda self: self.ledger.stuck)
+    @rule()
+    def bar(self) -> None:
+        """Nothing can start any more, as the master finds."""
+        for kind, jobs in (
+            (Kind.RECONSTRUCTION, AFTER[MERGE]),
+            (Kind.MERGE, {MERGE}),
+        ):
+            self.apply(journal.Barred(kind, "it will not be"))
+            for job in jobs & set(self.jobs(JobState.WAITING)):
+                self.states[job] = JobState.FAILED
 
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
@@ -150,25 +201,28 @@ class Campaign(RuleBasedStateMachine):
         for job in self.under_way:
             self.states[job] = JobState.READY
         for job in self.jobs(JobState.FAILED):
-            made = job % 3 == 0 or self.states[job - job % 3] is JobState.DONE
-            self.states[job] = JobState.READY if made else JobState.WAITING
+            self.states[job] = JobState.WAITING if self.unmet(job) else JobState.READY
 
     @invariant()
     def agrees(self) -> None:
         ledger = self.ledger
-        assert [ledger.state(job) for job in range(JOBS)] == list(self.states.values())
+        assert [ledger.state(job) for job in AFTER] == [self.states[job] for job in AFTER]
+        assert [ledger.waiting_on(job) for job in AFTER] == [self.unmet(job) for job in AFTER]
         counts = Counter(self.states.values())
         assert {state: ledger.counts[state] for state in JobState} == {
             state: counts[state] for state in JobState
         }
         over = counts[JobState.DONE] + counts[JobState.FAILED]
-        assert ledger.unfinished == JOBS - over
+        assert ledger.unfinished == len(AFTER) - over
+        # What waits can start some day, or the master is told that it cannot.
+        assert ledger.stuck == (
+            ledger.unfinished > 0 and ledger.unfinished == counts[JobState.WAITING]
+        )
         assert ledger.running() == self.under_way
         assert set(ledger.accepted) == self.accepted
-        assert ledger.jobs["attempts"].tolist() == [self.attempts[job] for job in range(JOBS)]
-        assert [ledger.charged(job) for job in range(JOBS)] == [
-            self.charged[job] for job in range(JOBS)
-        ]
+        numbers = range(len(AFTER))
+        assert ledger.jobs["attempts"].tolist() == [self.attempts[job] for job in numbers]
+        assert [ledger.charged(job) for job in numbers] == [self.charged[job] for job in numbers]
         assert len(ledger.attempts) == self.attempts.total()
 
     def teardown(self) -> None:
@@ -228,6 +282,22 @@ def test_what_a_job_is_told() -> None:
     assert (job.kind, job.skip_events, job.first_event, job.events) == (2, 2, 11, 2)
     assert job.stem == "1.4.3.2.2"
     assert ledger.job(6).stem == "1.4.3"
+
+
+def test_what_jobs_without_an_event_file_are_told() -> None:
+    ledger = ledger_of(whole_plan())
+    library, merge = ledger.job(0), ledger.job(MERGE)
+    assert (library.kind, library.stem, library.events) == (Kind.LIBRARY, "minbias.20", 20)
+    assert (merge.kind, merge.stem, merge.events) == (Kind.MERGE, "train", 12)
+    assert library.event_file == merge.event_file == NO_EVENT_FILE
+    assert ledger.jobs["event_file"][[0, MERGE]].tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("after", [[0], [1], [-1]])
+def test_a_row_that_waits_for_itself_or_a_later_one_raises(after: list[int]) -> None:
+    wrong = journal.JobsPlanned(Kind.LIBRARY, -1, 20, 20, after, [])
+    with pytest.raises(JournalError, match="row 0 of the plan's jobs waits for rows"):
+        ledger_of([wrong, journal.PlanComplete(0, 1)])
 
 
 def test_texts_stand_once() -> None:

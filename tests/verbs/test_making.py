@@ -11,7 +11,7 @@ import pytest
 from hvmpi.hosts import read_hostfile
 from hvmpi.options import OPTIONS
 from hvmpi.settings import load
-from tests.conftest import Place, shell
+from tests.conftest import Place, noop, shell
 
 
 def numbers(path: Path) -> list[int]:
@@ -65,6 +65,16 @@ def test_a_job_that_fails_says_so(place: Place) -> None:
     assert answer.code == 1
     assert "code 3" in answer.complaint
     assert "a wire is loose" in answer.out
+
+
+def test_one_job_by_hand_with_pile_up_brings_its_training_file(place: Place) -> None:
+    event_file = place.event_file("a", [1, 2])
+    library = place.root / "minbias"
+    library.write_text("1\n" * 10)
+    words = noop("/bin/sh", "-c", 'wc -l < "$1" > "$2"', "sh", "{library}", "{train}")
+    answer = place.hvmpi("job", event_file, "--pileup-mu=1", f"--pileup-library={library}", *words)
+    assert answer.code == 0
+    assert (place.root / "a.2.0.train.txt").read_text() == "10\n"
 
 
 def test_init_writes_a_config_that_works(place: Place) -> None:
