@@ -30,4 +30,5 @@ def distances(
     -------
     ndarray of float64, shape (n, m)
     """
-    return np.hypot(np.subtract.outer(eta, other_eta), wrapped(np.subtract.outer(phi, other_phi)))
+    d_eta, d_phi = np.subtract.outer(eta, other_eta), np.subtract.outer(phi, other_phi)
+    return np.asarray(np.hypot(d_eta, wrapped(d_phi)))
