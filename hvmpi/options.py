@@ -380,7 +380,7 @@ OPTIONS: tuple[Option, ...] = (
         "list",
         (),
         "what a noop job runs, one word each time the option is given; {job}, {attempt}, "
-        "{first_event}, {events}, {input} and {output} are filled in",
+        "{first_event}, {events}, {input}, {library}, {output} and {train} are filled in",
         _HOW,
     ),
 )
