@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hvmpi.errors import SetupError
-from hvmpi.options import SAMPLE_OPTIONS
+from hvmpi.errors import SetupError, UsageError
+from hvmpi.options import BY_NAME, SAMPLE_OPTIONS
 from hvmpi.sample import SampleOptions
 from hvmpi.step import StepParser, add_step, refuse_to_overwrite, run_step
 
@@ -37,10 +37,12 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="TEXT" if option.kind == "list" else option.kind.upper(),
                 help=option.help.replace("%", "%%"),
             )
+    library = _step(steps, "library", "minimum-bias HITS, to be laid over events as pile-up")
+    library.add_argument("--events", type=int, required=True, help="how many")
     for name, what in (
-        ("simulate", "EVNT to HITS: particles through the tracker"),
+        ("simulate", "EVNT to HITS: particles through tracker and calorimeters"),
         ("digitize", "HITS to RDO: what the readout would record"),
-        ("reconstruct", "RDO to AOD: tracks and vertices"),
+        ("reconstruct", "RDO to AOD: tracks, clusters, jets"),
         ("chain", "EVNT to AOD in one process; the same AOD, bit for bit"),
     ):
         step = _step(steps, name, what)
@@ -59,9 +61,27 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="HEX",
                 help="the event file's SHA-256 where it is known; else the file is read for it",
             )
+        if name in ("digitize", "chain"):
+            step.add_argument(
+                "--pileup-mu",
+                default="0",
+                metavar="MU",
+                help="mean number of minimum-bias interactions a crossing",
+            )
+            step.add_argument("--pileup-library", type=Path, metavar="HITS", help="with them")
         if name == "chain":
             step.add_argument("--hits", type=Path, help="keep the HITS too")
             step.add_argument("--rdo", type=Path, help="keep the RDO too")
+            step.add_argument("--train", type=Path, help="extract the training variables too")
+            step.add_argument(
+                "--train-unmatched",
+                action="store_true",
+                help="with the jets of signal events that no long-lived particle made",
+            )
+    noise = add_step(steps, "pileup-noise", "measure the noise of pile-up on a library")
+    noise.add_argument("input", type=Path, metavar="LIBRARY")
+    calibrate = add_step(steps, "calibrate", "AODs to constants of the jets' energy scale")
+    calibrate.add_argument("inputs", type=Path, nargs="+", metavar="AOD")
     return parser
 
 
@@ -93,6 +113,29 @@ def _generate(given: argparse.Namespace) -> Any:
     return generate(process, seed=given.seed, batch=given.batch, output=given.output)
 
 
+def _library(given: argparse.Namespace) -> Any:
+    from hvmpi.openchain import library
+
+    return library.make_library(given.output, seed=given.seed, events=given.events)
+
+
+def _pileup_noise(given: argparse.Namespace) -> Any:
+    from hvmpi.openchain import library
+
+    return library.measure_noise(given.input, given.output)
+
+
+def _pile_up(given: argparse.Namespace) -> Any:
+    from hvmpi.openchain.chain import PileUp
+
+    mu = BY_NAME["pileup-mu"].convert(given.pileup_mu, "--pileup-mu")
+    library = given.pileup_library
+    if (mu > 0.0) != (library is not None):
+        msg = "--pileup-mu above 0 and --pileup-library go together"
+        raise UsageError(msg)
+    return PileUp(mu, library) if library else None
+
+
 def _simulate(given: argparse.Namespace) -> Any:
     from hvmpi.openchain import chain
 
@@ -113,7 +156,12 @@ def _digitize(given: argparse.Namespace) -> Any:
     from hvmpi.openchain import chain
 
     return chain.digitize(
-        given.input, given.output, seed=given.seed, first=given.first, events=given.events
+        given.input,
+        given.output,
+        seed=given.seed,
+        first=given.first,
+        events=given.events,
+        pile_up=_pile_up(given),
     )
 
 
@@ -128,7 +176,7 @@ def _reconstruct(given: argparse.Namespace) -> Any:
 def _chain(given: argparse.Namespace) -> Any:
     from hvmpi.openchain import chain
 
-    return chain.run(
+    summary = chain.run(
         given.input,
         given.output,
         seed=given.seed,
@@ -140,15 +188,30 @@ def _chain(given: argparse.Namespace) -> Any:
         evnt_sha256=given.input_sha256,
         hits=given.hits,
         rdo=given.rdo,
+        pile_up=_pile_up(given),
     )
+    if given.train:
+        from hvmpi.training.extraction import extract
+
+        extract(given.output, given.train, unmatched=given.train_unmatched)
+    return summary
+
+
+def _calibrate(given: argparse.Namespace) -> Any:
+    from hvmpi.openchain.response import calibrate
+
+    return calibrate(given.inputs, given.output)
 
 
 _STEPS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "generate": _generate,
+    "library": _library,
+    "pileup-noise": _pileup_noise,
     "simulate": _simulate,
     "digitize": _digitize,
     "reconstruct": _reconstruct,
     "chain": _chain,
+    "calibrate": _calibrate,
 }
 
 
@@ -158,9 +221,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(given: argparse.Namespace) -> Any:
-    outputs = [given.output, getattr(given, "hits", None), getattr(given, "rdo", None)]
-    inputs = [given.input] if "input" in given else []
-    refuse_to_overwrite(inputs, filter(None, outputs))
+    outputs = [given.output, *(getattr(given, name, None) for name in ("hits", "rdo", "train"))]
+    inputs = [getattr(given, name, None) for name in ("input", "pileup_library")]
+    inputs += getattr(given, "inputs", [])
+    refuse_to_overwrite(filter(None, inputs), filter(None, outputs))
     try:
         return _STEPS[given.step](given)
     except ImportError as error:

@@ -27,7 +27,7 @@ from hvmpi.openchain.layers import DEAD, cells
 from hvmpi.openchain.schemas import LAYERS
 from hvmpi.openchain.truth import C_MM_PER_NS
 
-__all__ = ["settings", "simulate"]
+__all__ = ["MUON", "is_invisible", "settings", "simulate"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,10 +38,10 @@ MAX_ABS_ETA = 5.0
 MIN_ENERGY_GEV = 0.2
 """Particles with less to deposit are taken as lost in dead material."""
 
-_NEUTRINOS = (12, 14, 16)
-_PHOTON, _ELECTRON, _MUON = 22, 11, 13
-_NEW_PHYSICS = 1_000_000
-_NEW_PHYSICS_LOW = (25, 35, 36, 37)
+_INVISIBLE = (12, 14, 16, 25, 35, 36, 37)
+_PHOTON, _ELECTRON = 22, 11
+MUON = 13
+_NEW_PHYSICS, _NUCLEI = 1_000_000, 1_000_000_000
 
 # Critical energies: lead and liquid argon, steel with scintillator, copper, tungsten. PDG.
 _CRITICAL_GEV = {
@@ -128,10 +128,7 @@ def simulate(stable: Table, random: np.random.Generator) -> tuple[Table, Table]:
     deposits, event_truth : Table
         Fields as in HITS, single precision.
     """
-    kind = np.abs(stable["pdg_id"])
-    invisible = (
-        np.isin(kind, _NEUTRINOS) | (kind >= _NEW_PHYSICS) & (kind < 1_000_000_000)
-    ) | np.isin(kind, _NEW_PHYSICS_LOW)
+    invisible = is_invisible(stable["pdg_id"])
     missing = [float(stable[axis][invisible].sum()) for axis in ("px", "py")]
     available = _available(stable)
     visible = float(available[~invisible].sum())
@@ -156,6 +153,13 @@ def simulate(stable: Table, random: np.random.Generator) -> tuple[Table, Table]:
     }
 
 
+def is_invisible(pdg_id: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Tell neutrinos, the s and other new particles, which leave nothing."""
+    number = np.abs(pdg_id)
+    new = (number >= _NEW_PHYSICS) & (number < _NUCLEI)
+    return np.asarray(np.isin(number, _INVISIBLE) | new)
+
+
 def _available(stable: Table) -> Floats:
     """Return what each particle can leave: baryons keep their mass, antibaryons bring two."""
     momentum2 = sum(stable[axis].astype(np.float64) ** 2 for axis in ("px", "py", "pz"))
@@ -168,7 +172,7 @@ def _available(stable: Table) -> Floats:
 def _is_baryon(pdg_id: NDArray[np.integer]) -> NDArray[np.bool_]:
     number = np.abs(pdg_id)
     digits = number % 10_000
-    return np.asarray(((number < _NEW_PHYSICS) & (digits >= 1000)) | (number >= 1_000_000_000))
+    return np.asarray(((number < _NEW_PHYSICS) & (digits >= 1000)) | (number >= _NUCLEI))
 
 
 def _is_central(stable: Table) -> NDArray[np.bool_]:
@@ -184,7 +188,7 @@ def _shares(
 ) -> _Shares:
     kind = np.abs(particles["pdg_id"])
     electromagnetic = (kind == _PHOTON) | (kind == _ELECTRON)
-    muon = kind == _MUON
+    muon = kind == MUON
     em, had = np.zeros(len(segments.particle)), np.zeros(len(segments.particle))
     of_em, of_muon = electromagnetic[segments.particle], muon[segments.particle]
     rows = np.flatnonzero(of_em)
@@ -240,7 +244,8 @@ def _steps(total: Floats, of: Ints) -> Floats:
     steps = np.diff(total, prepend=0.0)
     begins = np.flatnonzero(np.diff(of, prepend=-1))
     steps[begins] = total[begins]
-    return steps
+    # Rounding may let a sum fall by a hair.
+    return np.maximum(steps, 0.0)
 
 
 def _muons(energy: Floats, segments: Segments, rows: Ints, random: np.random.Generator) -> Floats:
@@ -273,7 +278,7 @@ def _hadrons(
     charged = particles["charge"] != 0.0
     ionising = np.clip(start[of] - low, 0.0, deep) * _MIP_GEV_PER_LAMBDA * charged[of]
     ionisation = _until_stopped(ionising, of, energy)
-    left = energy - np.bincount(of, weights=ionisation, minlength=size)
+    left = np.maximum(energy - np.bincount(of, weights=ionisation, minlength=size), 0.0)
 
     baryon = _is_baryon(particles["pdg_id"])
     scale = np.where(baryon, _GABRIEL_E0_GEV["baryon"], _GABRIEL_E0_GEV["meson"])

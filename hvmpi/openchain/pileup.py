@@ -8,7 +8,6 @@ library event comes twice.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,9 @@ from hvmpi.openchain.schemas import HITS
 from hvmpi.openchain.sequence import SUCCESS, generator
 from hvmpi.openchain.simulation import HITS as HITS_NAME
 from hvmpi.openchain.simulation import hits_to_acts
+from hvmpi.options import least_pileup_events
 
 __all__ = [
-    "EVENTS_PER_MU",
     "OVERLAID",
     "PROCESS",
     "Library",
@@ -43,9 +42,6 @@ __all__ = [
 
 PROCESS = "minbias"
 """The process whose HITS make a library."""
-
-EVENTS_PER_MU = 10
-"""A library holds at least so many times mu events."""
 
 OVERLAID = "simhits_overlaid"
 
@@ -102,7 +98,7 @@ def _check(product: Product, mu: float) -> None:
             f"the pile-up library '{path}' was simulated with other settings (hash {made[:12]},"
             f" now {wanted[:12]}); make another"
         )
-    least = math.ceil(EVENTS_PER_MU * mu)
+    least = least_pileup_events(mu)
     if len(product) < least:
         raise InputError(
             f"the pile-up library '{path}' holds {len(product)} events; mu = {mu:g} needs {least}"

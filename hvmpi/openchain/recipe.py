@@ -36,7 +36,7 @@ def settings(product: str) -> dict[str, Any]:
         "simulation": truth.settings() | simulation.settings(),
         "layers": layers.settings(),
         "calorimeter": calorimeter.settings(),
-        "truth_jets": jets.truth_settings(),
+        "jets": jets.settings(),
     }
     if product == HITS.name:
         return made
@@ -48,7 +48,6 @@ def settings(product: str) -> dict[str, Any]:
         "tracking": tracking.settings(),
         "vertices": vertices.settings(),
         "clusters": clusters.settings(),
-        "jets": jets.settings(),
         "leptons": leptons.settings(),
         "missing_et": missing.settings(),
         "calibration": calibration.calibration_hash(),

@@ -64,10 +64,18 @@ def _simulated(draws: _Draws, event: GeneratedEvent, kept: Table) -> dict[str, T
     deposits, event_truth = calorimeter.simulate(event.stable, draws(event, "calorimeter"))
     return {
         "truth": _as_stored("truth", kept),
-        "truth_jets": _as_stored("truth_jets", jets.truth_jets(event.stable)),
+        "truth_jets": _as_stored("truth_jets", jets.truth_jets(_seen_by_jets(event.stable))),
         "event_truth": event_truth,
         "deposits": deposits,
     }
+
+
+def _seen_by_jets(stable: Table) -> Table:
+    pdg_id = stable["pdg_id"]
+    rows = np.flatnonzero(~calorimeter.is_invisible(pdg_id) & (np.abs(pdg_id) != calorimeter.MUON))
+    momenta = {axis: stable[axis][rows] for axis in ("px", "py", "pz")}
+    squares = sum(values**2 for values in (*momenta.values(), stable["mass"][rows]))
+    return momenta | {"e": np.sqrt(squares)}
 
 
 def _as_stored(collection: str, table: Table) -> Table:
