@@ -196,10 +196,10 @@ class Engine(Protocol):
     def event_numbers(self, product: str, path: Path) -> npt.NDArray[np.int64] | None:
         """Read the event numbers of a product; None where it has none; `InputError` if bad."""
 
-    def normalisation(self, path: Path) -> npt.NDArray[np.void]:
-        """Say which events a training file stands for; raise `InputError` if it is bad.
+    def training_events(self, path: Path) -> list[tuple[int, int]]:
+        """List the events that went into a training file, by run and event number.
 
-        Rows of ``run_number``, ``first_event`` and ``events``.
+        Those that left no row, too; `InputError` if it is bad.
         """
 
     def preflight(self) -> list[str]:

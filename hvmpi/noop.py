@@ -136,15 +136,9 @@ class NoopEngine:
         known = product in ("evnt", "library")
         return self.count_events(path, None).event_numbers if known else None
 
-    def normalisation(self, path: Path) -> npt.NDArray[np.void]:
-        """Read the event numbers of a training file, each a row."""
-        numbers = self.count_events(path, None).event_numbers
-        rows = np.zeros(
-            len(numbers), dtype=[("run_number", "i8"), ("first_event", "i8"), ("events", "i8")]
-        )
-        rows["first_event"] = numbers
-        rows["events"] = 1
-        return rows
+    def training_events(self, path: Path) -> list[tuple[int, int]]:
+        """Read the event numbers of a training file, which knows of no runs."""
+        return [(0, number) for number in self.count_events(path, None).event_numbers.tolist()]
 
     def preflight(self) -> list[str]:
         """Miss nothing."""

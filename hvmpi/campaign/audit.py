@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import JobState, Kind
 from hvmpi.campaign.ledger import Ledger, replay
@@ -54,10 +52,9 @@ def audit(directory: Path) -> Audit:
     engine = make_engine(settings)
     paths = paths_of(directory, settings)
     ledger = replay(paths.journal)
+    products = _Products(engine, ledger)
     faults: list[str] = []
-    seen: dict[tuple[str, int, int], int] = {}
-    trained: Counter[tuple[int, ...]] = Counter()
-    files = events = 0
+    files = 0
     # The merge is behind all that it joins, in the journal too.
     for accepted in _accepted(paths.journal, ledger):
         for product, _, path, size, sha256 in accepted.outputs:
@@ -66,19 +63,13 @@ def audit(directory: Path) -> Audit:
             files += 1
             final = paths.resolve(path)
             faults += _check_file(final, size, sha256)
-            if not final.is_file():
-                continue
-            if product in ("train", "merged"):
-                faults += _check_training(engine, ledger, accepted.job, final, trained)
-                continue
-            found, problems = _check_events(engine, ledger, accepted.job, product, final, seen)
-            events += found
-            faults += problems
+            if final.is_file():
+                faults += products.check(accepted.job, product, final)
     if ledger.library is not None:
         faults += _check_library(ledger.library)
     faults += _strays(paths, published_products(settings, engine))
     not_done = tuple(_not_done(ledger))
-    return Audit(tuple(faults), not_done, files, events)
+    return Audit(tuple(faults), not_done, files, products.events)
 
 
 def _accepted(path: Path, ledger: Ledger) -> Iterator[journal.Accepted]:
@@ -116,75 +107,61 @@ def _check_file(path: Path, size: int, sha256: str) -> list[str]:
     return []
 
 
-def _check_events(
-    engine: Engine,
-    ledger: Ledger,
-    number: int,
-    product: str,
-    path: Path,
-    seen: dict[tuple[str, int, int], int],
-) -> tuple[int, list[str]]:
-    try:
-        held = engine.event_numbers(product, path)
-    except HvmpiError as error:
-        return 0, [f"{path} cannot be read: {error}"]
-    if held is None:
-        return 0, []
-    job = ledger.job(number)
-    faults = []
-    if len(held) != job.events:
-        faults.append(f"{path} holds {len(held)} events, job {number} has {job.events}")
-    if job.has_event_file and len(held) and int(held[0]) != job.first_event:
-        faults.append(f"{path} begins with event {held[0]}, job {number} with {job.first_event}")
-    if len(np.unique(held)) != len(held):
-        faults.append(f"{path} holds an event twice")
-    for event in held.tolist():
-        key = (product, job.event_file.run_number, event)
-        if key in seen:
-            faults.append(
-                f"event {event} of run {job.event_file.run_number} is in the {product} of "
-                f"job {seen[key]} and of job {number}"
-            )
-        seen[key] = number
-    return len(held), faults
+class _Products:
+    """The products that were read so far, and the events in them."""
 
+    def __init__(self, engine: Engine, ledger: Ledger) -> None:
+        self._engine = engine
+        self._ledger = ledger
+        self._job_of_event: dict[tuple[str, int, int], int] = {}
+        self._trained: Counter[tuple[int, int]] = Counter()
+        self.events = 0
 
-def _check_training(
-    engine: Engine,
-    ledger: Ledger,
-    number: int,
-    path: Path,
-    trained: Counter[tuple[int, ...]],
-) -> list[str]:
-    """Compare a job's training file with its events, the merged one with those of all jobs."""
-    try:
-        rows = [tuple(row) for row in engine.normalisation(path).tolist()]
-    except HvmpiError as error:
-        return [f"{path} cannot be read: {error}"]
-    job = ledger.job(number)
-    if job.kind is Kind.MERGE:
-        return list(_compare(path, trained, Counter(rows)))
-    trained.update(rows)
-    faults = []
-    events = sum(events for *_, events in rows)
-    if events != job.events:
-        faults.append(f"{path} stands for {events} events, job {number} has {job.events}")
-    if rows and rows[0][1] != job.first_event:
-        faults.append(f"{path} begins with event {rows[0][1]}, job {number} with {job.first_event}")
-    return faults
+    def check(self, number: int, product: str, path: Path) -> list[str]:
+        """Compare a product's events with its job's, and with those of all other products."""
+        try:
+            if product == "merged":
+                return list(self._check_merged(path, Counter(self._engine.training_events(path))))
+            if product == "train":
+                events = self._engine.training_events(path)
+                self._trained.update(events)
+                return list(self._check(number, product, path, [event for _, event in events]))
+            held = self._engine.event_numbers(product, path)
+        except HvmpiError as error:
+            return [f"{path} cannot be read: {error}"]
+        return [] if held is None else list(self._check(number, product, path, held.tolist()))
 
+    def _check(self, number: int, product: str, path: Path, held: list[int]) -> Iterator[str]:
+        job = self._ledger.job(number)
+        self.events += len(held)
+        if len(held) != job.events:
+            yield f"{path} holds {len(held)} events, job {number} has {job.events}"
+        # A training file lists its events in the order of their numbers.
+        begins_well = job.first_event in (held if product == "train" else held[:1])
+        if job.has_event_file and held and not begins_well:
+            yield f"{path} begins with event {held[0]}, job {number} with {job.first_event}"
+        if len(set(held)) != len(held):
+            yield f"{path} holds an event twice"
+        run_number = job.event_file.run_number
+        for event in held:
+            other = self._job_of_event.setdefault((product, run_number, event), number)
+            if other != number:
+                yield (
+                    f"event {event} of run {run_number} is in the {product} of job {other} "
+                    f"and of job {number}"
+                )
 
-def _compare(
-    path: Path, wanted: Counter[tuple[int, ...]], merged: Counter[tuple[int, ...]]
-) -> Iterator[str]:
-    for problem, rows in (("lacks", wanted - merged), ("holds too much:", merged - wanted)):
-        if rows:
-            run_number, first_event, events = min(rows)
-            more = f", and {len(rows) - 1} such pieces more" if len(rows) > 1 else ""
-            yield (
-                f"{path} {problem} {events} events of run {run_number} from event {first_event} "
-                f"on{more}"
-            )
+    def _check_merged(self, path: Path, merged: Counter[tuple[int, int]]) -> Iterator[str]:
+        for problem, events in (
+            ("lacks", self._trained - merged),
+            ("holds too much:", merged - self._trained),
+        ):
+            if events:
+                run_number, event = min(events)
+                yield (
+                    f"{path} {problem} {events.total()} events, the first is event {event} of "
+                    f"run {run_number}"
+                )
 
 
 def _strays(paths: RunPaths, products: list[str]) -> list[str]:

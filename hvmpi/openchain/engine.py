@@ -223,15 +223,17 @@ class OpenChainEngine:
             msg = f"{str(path)!r} is no product of the open chain ({error})"
             raise InputError(msg) from error
 
-    def normalisation(self, path: Path) -> npt.NDArray[np.void]:
-        """Read the table of normalisation of a training file."""
-        try:
-            with h5py.File(path, "r") as file:
-                table: npt.NDArray[np.void] = file["cutBookkeeper/normalisation"][()]
-            return table[["run_number", "first_event", "events"]]
-        except (OSError, KeyError, ValueError) as error:
-            msg = f"{str(path)!r} is no training file ({error})"
-            raise InputError(msg) from error
+    def training_events(self, path: Path) -> list[tuple[int, int]]:
+        """Read the ranges of events that a training file keeps in its books."""
+        from hvmpi.training.files import TrainingFile
+
+        with TrainingFile(path) as file:
+            ranges = file.books.ranges[["run_number", "first_event", "last_event"]]
+        return [
+            (run_number, event)
+            for run_number, first, last in ranges.tolist()
+            for event in range(first, last + 1)
+        ]
 
     def preflight(self) -> list[str]:
         """Say what of the open chain is not installed here."""

@@ -326,10 +326,10 @@ def _tamper(run: RunOnDisk, text: str) -> None:
 @pytest.mark.parametrize(
     ("numbers", "fault"),
     [
-        ("1 2 3 4 5 6 7", "lacks 1 events of run 0 from event 8 on"),
-        ("1 2 3 4 5 6 7 8 8", "holds too much: 1 events of run 0 from event 8 on"),
-        ("1 2 3 4 5 6 7 9", "holds too much: 1 events of run 0 from event 9 on"),
-        ("1 2", "lacks 1 events of run 0 from event 3 on, and 5 such pieces more"),
+        ("1 2 3 4 5 6 7", "lacks 1 events, the first is event 8 of run 0"),
+        ("1 2 3 4 5 6 7 8 8", "holds too much: 1 events, the first is event 8 of run 0"),
+        ("1 2 3 4 5 6 7 9", "holds too much: 1 events, the first is event 9 of run 0"),
+        ("1 2", "lacks 6 events, the first is event 3 of run 0"),
     ],
 )
 def test_verify_compares_the_merged_file_with_the_jobs(
