@@ -1,0 +1,1 @@
+"""Training files: variables of calorimeter jets, their merge, and a first network."""
