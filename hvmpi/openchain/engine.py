@@ -100,7 +100,11 @@ class OpenChainEngine:
             raise SetupError("; ".join(missing))
         from hvmpi.openchain.pileup import check_library
 
-        summary = check_library(path, mu)
+        try:
+            summary = check_library(path, mu)
+        except InputError as error:
+            msg = f"pileup-library: {error}"
+            raise InputError(msg) from error
         return LibraryCount(summary.events, summary.sha256)
 
     def steps(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> tuple[Step, ...]:
