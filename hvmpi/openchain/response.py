@@ -18,7 +18,7 @@ import hvmpi
 from hvmpi.errors import InputError
 from hvmpi.openchain.angles import distances
 from hvmpi.openchain.calibration import Calibration, Response, curve
-from hvmpi.openchain.eventdata import Event, Product, file_sha256
+from hvmpi.openchain.eventdata import Product, Table, file_sha256
 from hvmpi.openchain.schemas import AOD
 
 __all__ = ["CalibrationSummary", "calibrate", "derive"]
@@ -254,13 +254,20 @@ class _Inputs:
                 int(row["run_number"]): row["cross_section_pb"] / self._sums[_sample(row)]
                 for row in product.normalisation
             }
-            for event in product.iterate(range(len(product))):
-                if event.run_number not in scales:
+            # The other collections are large and of no use here.
+            truth, jets = product["truth_jets"], product["jets"]
+            tables = truth.table(), jets.table()
+            for row, event in enumerate(product.events):
+                if int(event["run_number"]) not in scales:
                     raise InputError(
-                        f"'{path}' has no normalisation of run {event.run_number}, which event"
-                        f" {event.event_number} belongs to"
+                        f"'{path}' has no normalisation of run {event['run_number']}, which event"
+                        f" {event['event_number']} belongs to"
                     )
-                yield _isolated(event, event.weight * scales[event.run_number])
+                yield _isolated(
+                    _rows(tables[0], truth.index[row : row + 2]),
+                    _rows(tables[1], jets.index[row : row + 2]),
+                    float(event["weight"] * scales[int(event["run_number"])]),
+                )
 
     def provenance(self, jets: int) -> dict[str, Any]:
         """Return what the constants say of their making."""
@@ -283,9 +290,12 @@ def _sample(row: Any) -> tuple[Any, ...]:
     )
 
 
-def _isolated(event: Event, weight: float) -> tuple[NDArray[np.float64], ...]:
+def _rows(table: Table, ends: NDArray[np.int64]) -> Table:
+    return {name: values[int(ends[0]) : int(ends[1])] for name, values in table.items()}
+
+
+def _isolated(truth: Table, jets: Table, weight: float) -> tuple[NDArray[np.float64], ...]:
     """Return truth pT, abs(eta), pt_em, weight of an event's isolated true jets."""
-    truth, jets = event.tables["truth_jets"], event.tables["jets"]
     alone = _alone(truth, truth["pt"] > _NEIGHBOUR_PT_GEV, _ISOLATION)
     clear = _alone(jets, np.ones(len(jets["pt"]), dtype=np.bool_), _JET_ISOLATION)
     taken = np.flatnonzero(jets["truth_jet"] >= 0)
@@ -304,7 +314,7 @@ def _isolated(event: Event, weight: float) -> tuple[NDArray[np.float64], ...]:
     )
 
 
-def _alone(table: Any, others: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+def _alone(table: Table, others: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
     """Return whether none of the `others` in a table lies within a radius of each row."""
     distance = distances(table["eta"], table["phi"], table["eta"], table["phi"])
     np.fill_diagonal(distance, np.inf)
