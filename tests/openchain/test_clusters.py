@@ -144,10 +144,15 @@ def test_small_maxima_do_not_split() -> None:
     assert found.table["n_cells"].max() == len(shrunk)
 
 
-def test_maxima_with_few_neighbours_do_not_split() -> None:
-    row = [cell_at("em2", 0.0125 + 0.025 * step, 0.31) for step in range(5)]
-    _, _, found = clusters_of(dict(zip(row, (5.0, 1.0, 0.3, 1.0, 4.0), strict=True)))
-    assert len(found) == 1
+@pytest.mark.parametrize(("sides", "expected"), [(1, 1), (2, 2)])
+def test_maxima_with_few_neighbours_do_not_split(sides: int, expected: int) -> None:
+    """The maxima have two neighbours in their row, and one or two beside it."""
+    row = [cell_at("em2", 0.0125 + 0.025 * step, 0.31) for step in range(7)]
+    made = dict(zip(row, (0.3, 5.0, 1.0, 0.3, 1.0, 4.0, 0.3), strict=True))
+    for side in (0.025, -0.025)[:sides]:
+        made |= {cell_at("em2", eta, 0.31 + side): 0.01 for eta in (0.0375, 0.1375)}
+    _, _, found = clusters_of(made)
+    assert len(found) == expected
 
 
 def test_a_shower_is_not_split_along_its_depth() -> None:
