@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "diagnose": "the failures of a run, most frequent first, with the ends of their logs",
     "clean": "remove logs and temporary files of a run, or all that it made",
     "job": "one job by hand, no MPI",
+    "merge": "one training file of those of several runs",
     "doctor": "check this machine for what a campaign needs",
     "init": "write a config and a host file for a new campaign",
 }

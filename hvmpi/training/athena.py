@@ -18,8 +18,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hvmpi.errors import InputError
+from hvmpi.errors import InputError, UsageError
 from hvmpi.files import sha256_of
+from hvmpi.openchain.evnt import NORMALISATION_FIELDS
 from hvmpi.openchain.processes import DARK_PION, S
 from hvmpi.openchain.schemas import LAYERS
 from hvmpi.training.books import normalisation_table, only_run, versions
@@ -42,7 +43,8 @@ class AthenaSample:
     Attributes
     ----------
     name, process : str
-        As they are to stand in the table of normalisation; empty: not known.
+        As they are to stand in the table of normalisation; empty: not known. A process has at most
+        12 letters.
     m_phi, m_s : float
         Nominal masses, GeV; NaN: not known.
     jets : str
@@ -57,6 +59,14 @@ class AthenaSample:
     m_s: float = math.nan
     jets: str = ""
     long_lived: tuple[int, ...] = (S, 36, DARK_PION, 4900211)
+
+    def __post_init__(self) -> None:
+        longest = np.dtype(dict(NORMALISATION_FIELDS)["process"]).itemsize
+        if len(self.process.encode()) > longest:
+            raise UsageError(f"process {self.process!r} has more than {longest} letters")
+        for name, mass in (("m-phi", self.m_phi), ("m-s", self.m_s)):
+            if not (math.isnan(mass) or 0.0 < mass < math.inf):
+                raise UsageError(f"{name} must be a mass above 0 GeV, not {mass:g}")
 
 
 class AthenaAOD:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from hvmpi.openchain.eventdata import Event, ProductWriter, Table
 from hvmpi.openchain.evnt import NORMALISATION_FIELDS
 from hvmpi.openchain.schemas import AOD, LAYERS
+from hvmpi.training.extraction import extract
 
 EVNT_SHA256 = "ab" * 32
 
@@ -203,14 +205,16 @@ def qcd_aod(tmp_path: Path) -> Path:
     return write_aod(tmp_path / "qcd.aod.h5", events, evnt_sha256="cd" * 32, **QCD)
 
 
+def train_of(
+    directory: Path, name: str, events: Sequence[Event], *, unmatched: bool = False, **values: Any
+) -> Path:
+    """Make the training file of some events, by the module's own way in."""
+    path = directory / f"{name}.train.h5"
+    aod = write_aod(directory / f"{name}.aod.h5", events, **values)
+    extract(aod, path, unmatched=unmatched)
+    return path
+
+
 @pytest.fixture
 def make_train(tmp_path: Path) -> Callable[..., Path]:
-    """Make the training file of some events, by the module's own way in."""
-    from hvmpi.training.extraction import extract
-
-    def make(name: str, events: Sequence[Event], *, unmatched: bool = False, **values: Any) -> Path:
-        path = tmp_path / f"{name}.train.h5"
-        extract(write_aod(tmp_path / f"{name}.aod.h5", events, **values), path, unmatched=unmatched)
-        return path
-
-    return make
+    return functools.partial(train_of, tmp_path)
