@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 BORE_R_MM, BORE_Z_MM = 1150.0, 3200.0
 """The field's region: radius of the solenoid's bore, and where the end-caps begin."""
 
-_FAR_MM = 1e9
+_FAR_MM = 1e8
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,8 @@ def fly(particles: Table) -> Rays:
     within = (np.hypot(position[:, 0], position[:, 1]) < OUTER_R_MM) & (
         np.abs(position[:, 2]) < OUTER_Z_MM
     )
+    # What circles for good in the bore.
+    within &= flown < _FAR_MM
     length = np.where(within, _way_out(position, direction, OUTER_R_MM, OUTER_Z_MM), 0.0)
     return Rays(position, direction, length, flown)
 
@@ -178,8 +180,8 @@ def cut(rays: Rays) -> Segments:
     length, along = length[row, column], edges[row, column]
     middle = rays.start[row] + rays.direction[row] * (along + 0.5 * length)[:, None]
     at = (
-        np.searchsorted(volumes.r_mm, np.hypot(middle[:, 0], middle[:, 1])) - 1,
-        np.searchsorted(volumes.z_mm, np.abs(middle[:, 2])) - 1,
+        np.searchsorted(volumes.r_mm, np.hypot(middle[:, 0], middle[:, 1]), side="right") - 1,
+        np.searchsorted(volumes.z_mm, np.abs(middle[:, 2]), side="right") - 1,
     )
     layer = volumes.layer[at]
     d_x0, d_lambdas = volumes.x0[at] * length, volumes.lambdas[at] * length

@@ -179,7 +179,7 @@ def test_bad_products(stepwise: Path, damaged: Path, tmp_path: Path) -> None:
     aod = tmp_path / "aod.h5"
     with pytest.raises(InputError, match="not a whole HDF5 file"):
         chain.reconstruct(damaged, aod, seed=SEED)
-    with pytest.raises(InputError, match=r"hvmpi\.hits version 1, expected hvmpi\.rdo"):
+    with pytest.raises(InputError, match=r"hvmpi\.hits version 2, expected hvmpi\.rdo"):
         chain.reconstruct(stepwise / "hits.h5", aod, seed=SEED)
     with pytest.raises(InputError, match="holds no event 99"):
         chain.reconstruct(stepwise / "rdo.h5", aod, seed=SEED, first=99)

@@ -18,7 +18,7 @@ from hvmpi.openchain import schemas
 from hvmpi.openchain.eventdata import Event, Product, ProductWriter, provenance
 from hvmpi.openchain.schemas import AOD, EVENTS, HITS, RDO
 
-MADE = provenance(seed=1, settings={"field_t": 2.0}, inputs={"evnt": "0" * 64})
+MADE = provenance(seed=1, settings_hash="0" * 64, inputs={"evnt": "0" * 64})
 NORMALISATION = np.zeros(1, dtype=[("sample", "S4"), ("events", "i8"), ("cross_section_pb", "f8")])
 
 
@@ -145,7 +145,7 @@ _write(Path({str(path)!r}), [_event(number, 2000) for number in range(200)])
 def test_another_schema_is_refused(fused: Path) -> None:
     with pytest.raises(InputError) as caught:
         Product(fused / "hits.h5", AOD)
-    for text in (str(fused / "hits.h5"), "hvmpi.hits version 1", "hvmpi.aod version 1"):
+    for text in (str(fused / "hits.h5"), "hvmpi.hits version 2", "hvmpi.aod version 2"):
         assert text in str(caught.value)
 
 
@@ -154,7 +154,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     _write(path, [_event(1, 10)])
     with h5py.File(path, "r+") as file:
         file.attrs["schema_version"] = 99
-    with pytest.raises(InputError, match=r"version 99, expected hvmpi\.rdo version 1"):
+    with pytest.raises(InputError, match=r"version 99, expected hvmpi\.rdo version 2"):
         Product(path, RDO)
 
 

@@ -242,4 +242,4 @@ def test_users_settings_are_read_last() -> None:
 
 
 def test_every_process_is_known_by_its_name() -> None:
-    assert list(PROCESSES) == ["whss", "gghss", "darkshower", "qcd", "lhe"]
+    assert list(PROCESSES) == ["whss", "gghss", "darkshower", "qcd", "lhe", "minbias"]
