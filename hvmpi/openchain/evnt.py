@@ -48,9 +48,7 @@ _MASS = {
     name: re.compile(rb"^A %s (\d[\d.e+-]*)\s*$" % name.encode(), re.MULTILINE)
     for name in ("m_phi", "m_s")
 }
-_SETTINGS_HASH = re.compile(
-    rb'^A provenance [^\n]*"settings_hash": "([0-9a-f]{64})"', re.MULTILINE
-)
+_SETTINGS_HASH = re.compile(rb'^A provenance [^\n]*"settings_hash": "([0-9a-f]{64})"', re.MULTILINE)
 _WEIGHTS = re.compile(rb"^W ([^\n]*)$", re.MULTILINE)
 _CROSS_SECTION = re.compile(rb"^A 0 GenCrossSection ([^\n]*)$", re.MULTILINE)
 

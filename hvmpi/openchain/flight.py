@@ -193,13 +193,19 @@ def cut(rays: Rays) -> Segments:
 
 def _crossings(rays: Rays, radii: Floats, planes: Floats) -> Floats:
     """Return where each ray crosses a face, ascending, from 0 to its length."""
-    entering, leaving = _to_radii(rays.start, rays.direction, radii)
-    ahead = _to_planes(rays.start, rays.direction, planes)
+    start, direction = rays.start, rays.direction
+    entering, leaving = _to_radii(start, direction, radii)
+    ahead = _to_planes(start, direction, planes)
     parts = [np.zeros((len(rays.length), 1)), leaving, ahead, rays.length[:, None]]
-    inwards = np.einsum("ij,ij->i", rays.start, rays.direction) < 0.0
-    if inwards.any():
-        behind = _to_planes(rays.start, rays.direction, np.append(-planes, 0.0))
-        parts += [entering, behind]
+    # Few fly inwards; only they meet a face from outside.
+    inwards = np.einsum("ij,ij->i", start[:, :2], direction[:, :2]) < 0.0
+    inwards |= (start[:, 2] * direction[:, 2] < 0.0) & (np.abs(start[:, 2]) > planes.min())
+    rows = np.flatnonzero(inwards)
+    if len(rows):
+        more = np.zeros((len(rays.length), len(radii) + len(planes)))
+        more[rows, : len(radii)] = entering[rows]
+        more[rows, len(radii) :] = _to_planes(start[rows], direction[rows], -planes)
+        parts.append(more)
     edges = np.concatenate(parts, axis=1)
     np.clip(edges, 0.0, rays.length[:, None], out=edges)
     edges.sort(axis=1)

@@ -175,7 +175,9 @@ _EVENT_TRUTH_FIELDS = (
     Field("e_visible", "f4", "GeV", "energy that was to be measured"),
     Field("e_active", "f4", "GeV", "of it, left in the layers"),
     Field("e_dead", "f4", "GeV", "of it, left in dead material"),
-    Field("e_behind", "f4", "GeV", "of it, left or born behind the calorimeters, or at abs(eta) > 5"),
+    Field(
+        "e_behind", "f4", "GeV", "of it, left or born behind the calorimeters, or at abs(eta) > 5"
+    ),
     Field("miss_px", "f4", "GeV", "momentum that leaves nothing: neutrinos and their like"),
     Field("miss_py", "f4", "GeV", "momentum that leaves nothing: neutrinos and their like"),
 )
@@ -183,7 +185,10 @@ _EVENT_TRUTH_FIELDS = (
 _CELL_FIELDS = (
     Field("cell", "i4", "1", "calorimeter cell, ascending: a row of the table of cells"),
     Field("gain", "u1", "1", "0: high, 1: medium, 2: low"),
-    *(Field(f"adc{sample}", "u2", "1", "sample, 25 ns after the one before") for sample in range(4)),
+    *(
+        Field(f"adc{sample}", "u2", "1", "sample, 25 ns after the one before")
+        for sample in range(4)
+    ),
 )
 
 _PILE_UP_FIELDS = (

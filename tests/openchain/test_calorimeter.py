@@ -1,4 +1,4 @@
-"""Showers: energy is conserved and goes where the particle is; what leaves nothing leaves nothing."""
+"""Showers: energy is conserved and goes where the particle is, or nowhere."""
 
 from __future__ import annotations
 

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.flight import BORE_R_MM, BORE_Z_MM, Rays, cut, fly
-from hvmpi.openchain.layers import DEAD
+from hvmpi.openchain.layers import DEAD, map_of_volumes
 from hvmpi.openchain.schemas import LAYERS
 
 
@@ -115,3 +115,27 @@ def test_inwards_from_the_tile_all_the_way_through() -> None:
     assert crossed.count("presampler") == 2
     assert crossed[0] == "tile2"
     assert crossed[-2:] == ["tile3", "dead"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    radius=st.floats(0.0, 4200.0),
+    z=st.floats(-6000.0, 6000.0),
+    eta=st.floats(-4.0, 4.0),
+    phi=st.floats(-math.pi, math.pi),
+)
+def test_material_on_any_way_is_what_a_fine_walk_finds(
+    radius: float, z: float, eta: float, phi: float
+) -> None:
+    rays = fly(particle(eta=eta, phi=phi, at=(radius, 0.0, z)))
+    segments, volumes = cut(rays), map_of_volumes()
+    steps = 40_000
+    along = (np.arange(steps) + 0.5) * rays.length[0] / steps
+    places = rays.start[0] + rays.direction[0] * along[:, None]
+    at = (
+        np.searchsorted(volumes.r_mm[1:-1], np.hypot(places[:, 0], places[:, 1])),
+        np.searchsorted(volumes.z_mm[1:-1], np.abs(places[:, 2])),
+    )
+    walked = float(volumes.lambdas[at].sum()) * rays.length[0] / steps
+    # A step is 0.3 mm at most; a face is met by few.
+    assert segments.d_lambdas.sum() == pytest.approx(walked, abs=0.02)

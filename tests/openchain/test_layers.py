@@ -27,8 +27,10 @@ def test_depths_are_those_of_the_source() -> None:
 
 @pytest.mark.parametrize(
     ("layer", "x0", "lambdas"),
-    [("em1", 4.3, None), ("em2", 16.0, None), ("em3", 2.0, None)]
-    + [("tile1", None, 1.5), ("tile2", None, 4.1), ("tile3", None, 1.8)],
+    [
+        *(("em1", 4.3, None), ("em2", 16.0, None), ("em3", 2.0, None)),
+        *(("tile1", None, 1.5), ("tile2", None, 4.1), ("tile3", None, 1.8)),
+    ],
 )
 def test_a_layers_depth(layer: str, x0: float | None, lambdas: float | None) -> None:
     volumes = map_of_volumes()
