@@ -343,10 +343,9 @@ def _cluster_shares(clusters: Table) -> Table:
         f"e_{layer}": np.maximum(clusters[f"e_{layer}"].astype(np.float64), 0.0) for layer in LAYERS
     }
     total = _sum_layers(positive, LAYERS)
+    unknown = np.where(np.isnan(total), np.nan, 0.0)
     return {
-        name: np.divide(
-            _sum_layers(positive, layers), total, out=np.zeros_like(total), where=total > 0.0
-        )
+        name: np.divide(_sum_layers(positive, layers), total, out=unknown.copy(), where=total > 0.0)
         for name, layers in _CLUSTER_SHARES.items()
     }
 

@@ -96,7 +96,8 @@ VARIABLES = (
         for scale in ("raw", "cal")
         for angle in ("Eta", "Phi")
     ),
-    *(Variable("clusters", name) for name in ("time", "m_samplingPattern")),
+    # The pattern was a member of the clusters before it was a variable like others.
+    *(Variable("clusters", name) for name in ("time", "samplingPattern", "m_samplingPattern")),
     *(Variable("vertices", name) for name in ("z", "vertexType")),
     Variable("truth particles", "pdgId", needed=True),
     *(Variable("truth particles", name, True, _MEV) for name in ("px", "py", "pz", "m")),
@@ -167,9 +168,8 @@ class Store:
         if not name:
             self._file.close()
             raise InputError(f"'{path}' has no {' and no '.join(_TREES)}: it is no AOD of athena")
-        self.names = {kind: self._container(names) for kind, names in CONTAINERS.items()}
-        if jets:
-            self.names["jets"] = self._container((jets,))
+        self._asked = {**CONTAINERS, "jets": (jets,) if jets else CONTAINERS["jets"]}
+        self.names = {kind: self._container(names) for kind, names in self._asked.items()}
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -205,7 +205,7 @@ class Store:
                 continue
             if kind.startswith("truth") and self._is_empty(kind):
                 continue
-            container = self.names[kind] or " or ".join(CONTAINERS[kind])
+            container = self.names[kind] or " or ".join(self._asked[kind])
             missing.append(f"{container}Aux.{variable.name}")
         if not self.has("event", "mcChannelNumber") and not self.has("event", "runNumber"):
             missing.append("EventInfoAux.mcChannelNumber")
@@ -240,7 +240,8 @@ class Store:
         What holds several values an entry, energies by sampling, has shape (n, 24).
         """
         arrays = self._arrays(kind, start, stop)
-        patterns = arrays.get("m_samplingPattern")
+        member = arrays.pop("m_samplingPattern", None)
+        patterns = arrays.pop("samplingPattern", member)
         table: Table = {"event": np.zeros(0, dtype=np.int64)}
         for name, values in arrays.items():
             counts = self._ak.num(values, axis=1)
