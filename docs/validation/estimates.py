@@ -1,0 +1,141 @@
+"""Estimates from few numbers: widths of cores, binomial intervals, half points."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import betaincinv, erf
+from scipy.stats import norm
+
+Floats = NDArray[np.float64]
+
+CORE = 2.5
+"""Half the core, in its standard deviations."""
+
+_ROUNDS = 12
+# A normal distribution that is cut there is narrower.
+_CUT = math.sqrt(1.0 - 2.0 * CORE * norm.pdf(CORE) / (2.0 * norm.cdf(CORE) - 1.0))
+
+
+def core(values: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of the Gaussian core.
+
+    Iterated: of what lies within 2.5 standard deviations of the mean, both anew, the width
+    corrected for the cut.
+
+    Parameters
+    ----------
+    values : ndarray, shape (..., n)
+        Of several samples, each for itself.
+    weights : ndarray, shape (..., n), optional
+
+    Returns
+    -------
+    mean, width : ndarray, shape (...)
+    """
+    weight = np.ones_like(values) if weights is None else weights
+    middle = np.median(values, axis=-1)
+    low, high = np.quantile(values, [0.16, 0.84], axis=-1)
+    width = (high - low) / 2.0
+    for _ in range(_ROUNDS):
+        inside = np.abs(values - middle[..., None]) <= CORE * width[..., None]
+        chosen = weight * inside
+        total = chosen.sum(axis=-1)
+        middle = (chosen * values).sum(axis=-1) / total
+        square = (chosen * (values - middle[..., None]) ** 2).sum(axis=-1) / total
+        width = np.sqrt(square) / _CUT
+    return middle, width
+
+
+def resampled(
+    values: Floats, random: np.random.Generator, weights: Floats | None = None, number: int = 200
+) -> tuple[Floats, Floats | None]:
+    """Return bootstrap samples of values and of their weights, shape (number, n)."""
+    rows = random.integers(0, len(values), (number, len(values)))
+    return values[rows], None if weights is None else weights[rows]
+
+
+def effective(weights: Floats) -> float:
+    """Return the number of entries of equal weight that are worth as much."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
+
+
+def interval(passed: float, total: float, level: float = 0.6827) -> tuple[float, float]:
+    """Return the central interval of a binomial share (Clopper and Pearson, Biometrika 26 (1934)).
+
+    For weights give effective numbers; they need not be whole.
+    """
+    tail = (1.0 - level) / 2.0
+    failed = total - passed
+    low = betaincinv(passed, failed + 1.0, tail) if passed > 0.0 else 0.0
+    high = betaincinv(passed + 1.0, failed, 1.0 - tail) if failed > 0.0 else 1.0
+    return float(low), float(high)
+
+
+def share(
+    passed: NDArray[np.bool_], weights: Floats | None = None, level: float = 0.6827
+) -> tuple[float, tuple[float, float]]:
+    """Return the share that passes, and its interval; NaN and 0 to 1 of nothing."""
+    if len(passed) == 0:
+        return math.nan, (0.0, 1.0)
+    weight = np.ones(len(passed)) if weights is None else weights
+    number, found = effective(weight), float(weight[passed].sum() / weight.sum())
+    return found, interval(found * number, number, level)
+
+
+def step(
+    place: Floats, passed: NDArray[np.bool_], plateau: float, start: tuple[float, float]
+) -> dict[str, float]:
+    """Fit an error function to what passes, by maximum likelihood without bins.
+
+    Parameters
+    ----------
+    place : ndarray, shape (n,)
+    passed : ndarray of bool, shape (n,)
+    plateau : float
+        Height of the step.
+    start : tuple of float
+        First guess of the half point, and of the width: above 0 where the step rises, below where
+        it falls.
+
+    Returns
+    -------
+    dict
+        ``half``, ``width`` and their ``half_error``, ``width_error``.
+    """
+    sign = math.copysign(1.0, start[1])
+
+    def cost(parameters: Any) -> float:
+        half, log_width = parameters
+        turn = sign * (place - half) / (math.sqrt(2.0) * math.exp(log_width))
+        share_here = np.clip(0.5 * plateau * (1.0 + erf(turn)), 1e-4, 1.0 - 1e-4)
+        return -float(np.where(passed, np.log(share_here), np.log1p(-share_here)).sum())
+
+    first = np.array([start[0], math.log(abs(start[1]))])
+    found = minimize(cost, first, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-4})
+    errors = np.sqrt(np.diag(np.linalg.inv(_curvature(cost, found.x))))
+    width = math.exp(found.x[1])
+    return {
+        "half": float(found.x[0]),
+        "half_error": float(errors[0]),
+        "width": width,
+        "width_error": float(width * errors[1]),
+    }
+
+
+def _curvature(cost: Any, at: Floats) -> Floats:
+    """Return second derivatives by differences."""
+    steps = np.diag([max(1e-3, 0.02 * math.exp(at[1])), 0.02])
+    made = np.empty((2, 2))
+    for row, one in enumerate(steps):
+        for column, other in enumerate(steps):
+            corners = (
+                sign * cost(at + a * one + b * other)
+                for a, b, sign in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
+            )
+            made[row, column] = sum(corners) / (4.0 * one.sum() * other.sum())
+    return made
