@@ -1,10 +1,11 @@
 """AODs and DAODs of athena, read into blocks of events for the training variables.
 
 What a file lacks of the variables that need not be there (`hvmpi.training.xaod.VARIABLES`) is NaN,
--1 or, for the counts of a track's measurements, 0. Different from the open chain: a cluster belongs
-to the nearest jet within dR 0.4; a track belongs to the primary vertex if it passes it within 3 mm,
-abs(dz sin(theta)), as in the loose association of ATLAS; the sums of weights are those of the
-events in the file, which in a DAOD are not all that were made.
+-1 or, for the counts of a track's measurements, 0. Different from the open chain: ``Width``,
+``N90Constituents`` and ``Timing`` of the jets go before what would be made of clusters, of which
+DAODs keep few; a cluster belongs to the nearest jet within dR 0.4; a track belongs to the primary
+vertex if it passes it within 3 mm, abs(dz sin(theta)), as in the loose association of ATLAS; the
+sums of weights are those of the events in the file, which in a DAOD are not all that were made.
 """
 
 from __future__ import annotations
@@ -112,10 +113,6 @@ class AthenaAOD:
             stop = min(start + _EVENTS, len(self._store))
             event = self._store.event(start, stop)
             jets = self._jets(start, stop)
-            clusters = self._clusters(start, stop, jets)
-            if clusters is not None:
-                # Made of the clusters, as in the open chain.
-                jets = {name: jets[name] for name in jets if name not in ("width", "n90", "time")}
             yield Block(
                 run_number=event["mcChannelNumber" if "mcChannelNumber" in event else "runNumber"],
                 event_number=event["eventNumber"],
@@ -124,7 +121,7 @@ class AthenaAOD:
                 m_s=self._sample.m_s,
                 jets=jets,
                 tracks=self._tracks(start, stop),
-                clusters=clusters,
+                clusters=self._clusters(start, stop, jets),
                 long_lived=self._long_lived(start, stop),
             )
 

@@ -83,8 +83,8 @@ class Block:
     m_phi, m_s : float
         Nominal masses, GeV; NaN where they are not known.
     jets : Table
-        ``pt eta phi mass n_towers`` and ``e_LAYER``; where there are no clusters, ``width n90
-        time`` too.
+        ``pt eta phi mass n_towers`` and ``e_LAYER``; where it has ``width n90 time``, they go
+        before those made of the clusters.
     tracks : Table
         ``pt eta phi charge d0 z0 chi2 n_pixel n_strip holes_pixel holes_strip shared vertex_n``.
     clusters : Table or None
@@ -145,9 +145,9 @@ def training_rows(block: Block, *, unmatched: bool = False) -> Rows:
         )
     axis = {name: jets[name][chosen] for name in ("event", "pt", "eta", "phi")}
     rows = {name: dataset.padded(len(chosen)) for name, dataset in DATASETS.items()}
-    _fill_calorimeter(rows["jets"], {name: values[chosen] for name, values in jets.items()})
     if block.clusters is not None:
         _fill_clusters(rows, axis, _constituents(block.clusters, chosen, len(jets["pt"])))
+    _fill_calorimeter(rows["jets"], {name: values[chosen] for name, values in jets.items()})
     _fill_tracks(rows, axis, block.tracks)
     _fill_truth(rows["jets"], block, label, partner)
     event = axis["event"]

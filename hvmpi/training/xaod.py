@@ -86,7 +86,6 @@ VARIABLES = (
     Variable("event", "mcEventWeights"),
     *(Variable("jets", name, True, _MEV) for name in ("pt", "m", "EnergyPerSampling")),
     *(Variable("jets", name, needed=True) for name in ("eta", "phi")),
-    # Read where there are no clusters to make them of.
     *(Variable("jets", name) for name in ("Width", "N90Constituents", "Timing")),
     *_track_variables("tracks", needed=True),
     *_track_variables("large-radius tracks", needed=False),

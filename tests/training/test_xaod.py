@@ -172,13 +172,16 @@ def events() -> list[Event]:
     return [by_direction(signal_event(1)), by_direction(signal_event(5, weight=0.5))]
 
 
+MOMENTS = tuple(f"AntiKt4EMTopoJetsAux:{name}" for name in ("Width", "N90Constituents", "Timing"))
+
+
 # --- what is read ----------------------------------------------------------------------------
 
 
 def test_both_engines_files_give_the_same_rows(events: list[Event], tmp_path: Path) -> None:
     """Energies, directions and truth written the way of either are the same variables."""
     extract(write_aod(tmp_path / "ours.h5", events), tmp_path / "ours.train.h5")
-    xaod = write_xaod(tmp_path / "AOD.pool.root", events)
+    xaod = write_xaod(tmp_path / "AOD.pool.root", events, without=MOMENTS)
     summary = extract(xaod, tmp_path / "athena.train.h5", sample=SAMPLE)
     assert (summary.events, summary.first_event, summary.last_event) == (2, 1, 5)
     ours, athena = (read(tmp_path / f"{name}.train.h5") for name in ("ours", "athena"))
@@ -216,19 +219,24 @@ def test_signal_of_athena_merges_with_background_of_ours(
     assert (summary.rows["signal"], summary.rows["qcd"]) == (2, 4)
 
 
-def test_without_clusters_the_jets_own_variables_stand(events: list[Event], tmp_path: Path) -> None:
-    names = tuple(name for name in branches(events) if name.startswith("CaloCal"))
-    xaod = write_xaod(tmp_path / "DAOD.root", events, without=names)
-    extract(xaod, tmp_path / "train.h5", sample=SAMPLE)
+def test_the_jets_own_variables_go_before_those_of_clusters(
+    events: list[Event], tmp_path: Path
+) -> None:
+    extract(write_xaod(tmp_path / "AOD.root", events), tmp_path / "train.h5", sample=SAMPLE)
     rows = read(tmp_path / "train.h5")
     jet = rows["jets"][0]
     assert (jet["width"], jet["n90"], jet["time"]) == (pytest.approx(0.3), 7, -2.0)
-    assert not rows["clusters"]["valid"].any()
-    moments = ("Width", "N90Constituents", "Timing")
-    names += tuple(f"AntiKt4EMTopoJetsAux:{name}" for name in moments)
-    extract(write_xaod(tmp_path / "less.root", events, without=names), tmp_path / "less.h5")
-    jet = read(tmp_path / "less.h5")["jets"][0]
+    assert rows["clusters"]["valid"].any()
+
+
+def test_with_neither_they_are_unknown(events: list[Event], tmp_path: Path) -> None:
+    names = tuple(name for name in branches(events) if name.startswith("CaloCal"))
+    xaod = write_xaod(tmp_path / "DAOD.root", events, without=(*names, *MOMENTS))
+    extract(xaod, tmp_path / "train.h5", sample=SAMPLE)
+    rows = read(tmp_path / "train.h5")
+    jet = rows["jets"][0]
     assert (np.isnan(jet["width"]), jet["n90"], np.isnan(jet["time"])) == (True, -1, True)
+    assert not rows["clusters"]["valid"].any()
 
 
 WELCOME = (
@@ -240,7 +248,7 @@ WELCOME = (
 
 
 def test_what_may_be_missing(events: list[Event], tmp_path: Path) -> None:
-    xaod = write_xaod(tmp_path / "DAOD.root", events, without=WELCOME)
+    xaod = write_xaod(tmp_path / "DAOD.root", events, without=(*WELCOME, *MOMENTS))
     extract(xaod, tmp_path / "train.h5", sample=SAMPLE)
     rows = read(tmp_path / "train.h5")
     assert rows["jets"]["runNumber"].tolist() == [284500, 284500]
