@@ -173,6 +173,19 @@ def test_a_shower_is_not_split_along_its_depth() -> None:
     assert len(found) == 2
 
 
+def test_of_maxima_behind_one_another_the_more_energetic_one_counts() -> None:
+    """Two in the tile on one line from the origin, and one apart."""
+    front, back = cell_at("tile1", 0.31, 0.31), cell_at("tile3", 0.31, 0.31)
+    apart = cell_at("tile1", 0.75, 0.31)
+    row = [cell_at(layer, 0.31, 0.31) for layer in ("tile2",)]
+    row += [cell_at("tile1", eta, 0.31) for eta in (0.45, 0.55, 0.65)]
+    made = around((front, 5.0), (back, 4.0), (apart, 6.0), *((cell, 0.3) for cell in row))
+    cell, _, found = clusters_of(made)
+    assert len(found) == 2
+    owner = dict(zip(cell.tolist(), found.cluster_of_cell.tolist(), strict=True))
+    assert owner[front] == owner[back] != owner[apart]
+
+
 def test_a_strip_maximum_gives_way_to_one_behind_it() -> None:
     strip, other = cell_at("em1", 0.0125, 0.31), cell_at("em1", 0.1375, 0.31)
     made = peaks("em2", 0.025, 0.3) | dict.fromkeys([*neighbours_of(strip).tolist()], 0.2)

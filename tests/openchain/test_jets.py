@@ -207,6 +207,13 @@ def test_true_jets_take_the_nearest_free_jet() -> None:
     np.testing.assert_array_equal(jets["truth_jet"], [-1, 0, 1])
 
 
+def test_true_jets_match_within_their_radius() -> None:
+    seen = Seen(("em2", 0.0125, 0.0, 60.0), ("em2", 2.0125, 0.0, 200.0))
+    truth = {"pt": np.array([9.0, 8.0]), "eta": np.array([0.29, 2.33]), "phi": np.zeros(2)}
+    jets, _ = seen.jets(truth)
+    np.testing.assert_array_equal(jets["truth_jet"], [0, -1])
+
+
 def test_order_of_jets_is_that_of_calibrated_pt() -> None:
     steps = Calibration(
         (0.0, 1.0, 4.9),
