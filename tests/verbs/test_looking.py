@@ -136,7 +136,7 @@ def test_verify_says_what_is_not_done_and_why(place: Place, failed: RunOnDisk) -
 
 def test_verify_finds_an_event_that_is_there_twice(place: Place, event_files: Path) -> None:
     """Two products of one run with the same event, each as the journal says of itself."""
-    words = ("reconstruct", f"--evnt-dir={event_files}", "--job-size=3")
+    words = ("reconstruct", f"--evnt-dir={event_files}", "--job-size=3", "--keep=aod")
     assert place.hvmpi(*words).code == 0
     run = place.run()
     first, second = run.entries(journal.Accepted)

@@ -29,11 +29,12 @@ def test_one_job_by_hand(place: Place, event_file: Path) -> None:
     words = ["-n", "1", "-s", "1", "--output-dir=aod", "--log-file=job.log", "--tmp-dir=."]
     answer = place.hvmpi("job", event_file, *words)
     assert answer.code == 0
-    (made,) = (place.root / "aod").iterdir()
-    assert answer.out == f"aod/{made.name}\n"
+    made, train = sorted((place.root / "aod").iterdir())
+    assert answer.out == f"aod/{made.name}\naod/{train.name}\n"
     assert made.name == "304794.3.2.1.1.aod.h5"
+    assert train.name == "304794.3.2.1.1.train.h5"
     assert numbers(made) == [5]
-    assert made.stat().st_mode & 0o222 == 0
+    assert (made.stat().st_mode | train.stat().st_mode) & 0o222 == 0
     assert "1 events" in (place.root / "job.log").read_text()
     assert sorted(path.name for path in place.root.iterdir()) == ["aod", "job.log"]
     before = place.tree()
