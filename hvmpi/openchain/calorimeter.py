@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import gammainc
 
 from hvmpi.openchain.eventdata import Table
-from hvmpi.openchain.flight import Rays, Segments, cut, fly
+from hvmpi.openchain.flight import Rays, Segments, cut, fly, running_sums
 from hvmpi.openchain.layers import DEAD, cells
 from hvmpi.openchain.schemas import LAYERS
 from hvmpi.openchain.truth import C_MM_PER_NS
@@ -259,10 +259,7 @@ def _muons(energy: Floats, segments: Segments, rows: Ints, random: np.random.Gen
 
 def _until_stopped(loss: Floats, of: Ints, energy: Floats) -> Floats:
     """Return losses along the ways, as long as there is energy left."""
-    total = np.cumsum(loss)
-    starts = np.searchsorted(of, np.arange(len(energy)))
-    before = np.concatenate([[0.0], total])[starts][of]
-    spent = total - before
+    spent = running_sums(loss, of, len(energy))
     return np.asarray(np.clip(np.minimum(spent, energy[of]) - (spent - loss), 0.0, None))
 
 
@@ -299,17 +296,11 @@ def _hadrons(
     share_before = np.divide(begins, deep, out=np.zeros_like(deep), where=deep > 0.0)
     in_shower = deep - begins
     t_length = segments.d_x0[rows] * (1.0 - share_before)
-    t_end, l_end = (_running(length, of, size) for length in (t_length, in_shower))
+    t_end, l_end = (running_sums(length, of, size) for length in (t_length, in_shower))
     em = left[of] * part[of] * _steps(gammainc(shape[of], slope_t * t_end), of)
     had = (left * (1.0 - part))[of] * _steps(gammainc(shape[of], slope_l[of] * l_end), of)
     em, had = _lumpy(em, had, of, energy, left, random)
     return em + ionisation, had
-
-
-def _running(length: Floats, of: Ints, size: int) -> Floats:
-    total = np.cumsum(length)
-    starts = np.searchsorted(of, np.arange(size))
-    return np.maximum(total - np.concatenate([[0.0], total])[starts][of], 0.0)
 
 
 def _lumpy(

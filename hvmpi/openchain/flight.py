@@ -19,7 +19,7 @@ from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.layers import BEHIND, OUTER_R_MM, OUTER_Z_MM, map_of_volumes
 from hvmpi.openchain.truth import C_MM_PER_NS
 
-__all__ = ["Rays", "Segments", "cut", "fly"]
+__all__ = ["Rays", "Segments", "cut", "fly", "running_sums"]
 
 Floats = NDArray[np.float64]
 
@@ -185,7 +185,10 @@ def cut(rays: Rays) -> Segments:
     )
     layer = volumes.layer[at]
     d_x0, d_lambdas = volumes.x0[at] * length, volumes.lambdas[at] * length
-    x0, lambdas = (_before(depth, row, len(rays.length)) for depth in (d_x0, d_lambdas))
+    x0, lambdas = (
+        np.maximum(running_sums(depth, row, len(rays.length)) - depth, 0.0)
+        for depth in (d_x0, d_lambdas)
+    )
     columns: tuple[NDArray[Any], ...] = (row, layer, along, length, x0, lambdas, d_x0, d_lambdas)
     kept = layer != BEHIND
     return Segments(*(values[kept] for values in columns))
@@ -212,9 +215,20 @@ def _crossings(rays: Rays, radii: Floats, planes: Floats) -> Floats:
     return edges
 
 
-def _before(depth: Floats, row: NDArray[np.int64], rows: int) -> Floats:
-    """Return the sum of what stands before each entry in its own row; rows ascend."""
-    total = np.cumsum(depth)
-    starts = np.searchsorted(row, np.arange(rows))
-    base = np.concatenate([[0.0], total])[starts]
-    return np.maximum(total - depth - base[row], 0.0)
+def running_sums(values: Floats, owner: NDArray[np.int64], owners: int) -> Floats:
+    """Return the sum, for each entry, of its owner's entries up to and with it.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Not negative.
+    owner : ndarray of int64, shape (n,)
+        Ascending, from 0 to `owners` - 1.
+    owners : int
+    """
+    total = np.cumsum(values)
+    starts = np.searchsorted(owner, np.arange(owners))
+    before = np.concatenate([[0.0], total])[starts][owner]
+    # Rounding may take a sum a hair below zero.
+    sums: Floats = np.maximum(total - before, 0.0)
+    return sums

@@ -89,8 +89,9 @@ def calibrate(aods: Sequence[Path], output: Path) -> CalibrationSummary:
 def derive(aods: Sequence[Path]) -> Calibration:
     """Derive constants from the jets of AODs, best of QCD in slices of pT-hat.
 
-    Events are weighted with the cross-section of their sample over the sum of weights of all its
-    files that are given. Used are isolated true jets and the jets that took them. The mean of
+    Events count by their own weights; slices are not weighted with their cross-sections, which
+    would leave the statistics of one of them: the response in a narrow bin of true pT hardly
+    depends on the slice. Used are isolated true jets and the jets that took them. The mean of
     pt_em over the true pT, in bins of the jet's abs(eta) and the true pT, against the mean of
     pt_em is the first guess; it is then corrected, a few times over, by the mean response that is
     left of the calibrated jets, and held from falling with pT (pooled neighbours, weighted with
@@ -110,8 +111,8 @@ def derive(aods: Sequence[Path]) -> Calibration:
     Raises
     ------
     InputError
-        If a file is missing, damaged, given twice, made with other settings than the rest or
-        without a cross-section, or if there are too few jets.
+        If a file is missing, damaged, given twice, or made with other settings than the rest, or if
+        there are too few jets.
     """
     found = _Inputs(aods)
     jets = found.jets()
@@ -215,7 +216,6 @@ class _Inputs:
         self._seeds: set[int] = set()
         self._settings_hash = ""
         self._samples: dict[str, list[str]] = {}
-        self._sums: dict[tuple[Any, ...], float] = {}
         for path, digest in zip(aods, self._sha256, strict=True):
             with Product(path, AOD) as product:
                 self._note(product, digest)
@@ -231,14 +231,8 @@ class _Inputs:
         self._events += len(product)
         self._seeds.add(int(made["seed"]))
         for row in product.normalisation:
-            if not (row["cross_section_pb"] > 0.0 and row["sum_weights"] > 0.0):
-                raise InputError(
-                    f"'{product.path}' tells no cross-section or sum of weights; jets of different"
-                    " samples cannot be added without"
-                )
-            key = _sample(row)
-            self._sums[key] = self._sums.get(key, 0.0) + float(row["sum_weights"])
-            names = self._samples.setdefault(f"{key[0]} {key[1]}", [])
+            name = f"{row['sample'].decode()} {row['run_number']}"
+            names = self._samples.setdefault(name, [])
             if digest not in names:
                 names.append(digest)
 
@@ -250,23 +244,14 @@ class _Inputs:
 
     def _of(self, path: Path) -> Iterator[tuple[NDArray[np.float64], ...]]:
         with Product(path, AOD) as product:
-            scales = {
-                int(row["run_number"]): row["cross_section_pb"] / self._sums[_sample(row)]
-                for row in product.normalisation
-            }
             # The other collections are large and of no use here.
             truth, jets = product["truth_jets"], product["jets"]
             tables = truth.table(), jets.table()
             for row, event in enumerate(product.events):
-                if int(event["run_number"]) not in scales:
-                    raise InputError(
-                        f"'{path}' has no normalisation of run {event['run_number']}, which event"
-                        f" {event['event_number']} belongs to"
-                    )
                 yield _isolated(
                     _rows(tables[0], truth.index[row : row + 2]),
                     _rows(tables[1], jets.index[row : row + 2]),
-                    float(event["weight"] * scales[int(event["run_number"])]),
+                    float(event["weight"]),
                 )
 
     def provenance(self, jets: int) -> dict[str, Any]:
@@ -279,15 +264,6 @@ class _Inputs:
             "jets": jets,
             "samples": {name: sorted(self._samples[name]) for name in sorted(self._samples)},
         }
-
-
-def _sample(row: Any) -> tuple[Any, ...]:
-    return (
-        row["sample"].decode(),
-        int(row["run_number"]),
-        row["process"].decode(),
-        row["settings_hash"].decode(),
-    )
 
 
 def _rows(table: Table, ends: NDArray[np.int64]) -> Table:

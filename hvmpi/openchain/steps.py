@@ -94,7 +94,7 @@ def _read_out(
     samples = None if overlay is None else overlay.samples
     read = readout.digitize(deposits, draws(event, "readout"), samples, mu)
     interactions = 0 if overlay is None else overlay.interactions
-    pile_up = {
+    pile_up: Table = {
         "mu": np.array([mu], dtype=np.float32),
         "interactions": np.array([interactions], dtype=np.int16),
     }

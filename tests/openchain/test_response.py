@@ -225,25 +225,21 @@ def test_order_and_pieces_of_the_files_do_not_matter(tmp_path: Path) -> None:
             assert response.jets == wanted.jets
 
 
-def test_samples_count_by_their_cross_section(tmp_path: Path) -> None:
-    """Two samples of equal cross-section, whatever their numbers of files and events."""
+def test_slices_count_by_their_events_and_not_by_their_cross_sections(tmp_path: Path) -> None:
     files = [
         write_toy(
-            tmp_path / f"{run_number}.{events.start}.aod.h5",
+            tmp_path / f"{run_number}.aod.h5",
             pt=(100.0, 250.0),
-            events=events,
+            events=range(events),
             run_number=run_number,
+            cross_section=cross_section,
             response=lambda eta, _pt, level=level: np.full(len(eta), level),
         )
-        for run_number, events, level in (
-            (1, range(150), 0.8),
-            (1, range(150, 300), 0.8),
-            (2, range(600), 0.5),
-        )
+        for run_number, events, cross_section, level in ((1, 300, 1e6, 0.8), (2, 600, 1.0, 0.5))
     ]
     response = derive(files).response(np.array([0.2]), np.array([110.0]))[0]
-    # By events it would be 0.6, by files 0.7.
-    assert response == pytest.approx(0.65, abs=0.02)
+    # By cross-sections it would be 0.8.
+    assert response == pytest.approx(0.6, abs=0.02)
 
 
 def test_jets_that_are_not_isolated_do_not_count(tmp_path: Path) -> None:
@@ -309,6 +305,3 @@ def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
     other = write_toy(tmp_path / "other.aod.h5", events=range(3), made={"settings_hash": "b" * 64})
     with pytest.raises(InputError, match="other settings"):
         derive([one, other])
-    nothing = write_toy(tmp_path / "nothing.aod.h5", events=range(2), cross_section=float("nan"))
-    with pytest.raises(InputError, match=r"nothing\.aod\.h5.*cross-section"):
-        derive([nothing])
