@@ -72,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         if name == "chain":
             step.add_argument("--hits", type=Path, help="keep the HITS too")
             step.add_argument("--rdo", type=Path, help="keep the RDO too")
+            step.add_argument(
+                "--no-tracker",
+                action="store_false",
+                dest="tracker",
+                help="leave the tracker out: no tracks, in a quarter of the time; for calibrate",
+            )
             step.add_argument("--train", type=Path, help="extract the training variables too")
             step.add_argument(
                 "--train-unmatched",
@@ -189,6 +195,7 @@ def _chain(given: argparse.Namespace) -> Any:
         hits=given.hits,
         rdo=given.rdo,
         pile_up=_pile_up(given),
+        tracker=given.tracker,
     )
     if given.train:
         from hvmpi.training.extraction import extract

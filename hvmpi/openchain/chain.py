@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hvmpi.errors import InputError
+from hvmpi.errors import InputError, UsageError
 from hvmpi.openchain import evnt, truth
 from hvmpi.openchain.calibration import calibration_hash
 from hvmpi.openchain.eventdata import (
@@ -34,7 +34,13 @@ from hvmpi.openchain.eventdata import (
 from hvmpi.openchain.pileup import Library
 from hvmpi.openchain.recipe import settings_hash
 from hvmpi.openchain.schemas import AOD, EVENTS, HITS, RDO, Schema
-from hvmpi.openchain.steps import Digitization, Fused, Reconstruction, Simulation
+from hvmpi.openchain.steps import (
+    CalorimetersAlone,
+    Digitization,
+    Fused,
+    Reconstruction,
+    Simulation,
+)
 from hvmpi.openchain.truth import GeneratedEvent
 
 __all__ = ["PileUp", "StepSummary", "digitize", "reconstruct", "run", "simulate"]
@@ -237,6 +243,7 @@ def run(
     hits: Path | None = None,
     rdo: Path | None = None,
     pile_up: PileUp | None = None,
+    tracker: bool = True,
 ) -> StepSummary:
     """Simulate, digitize and reconstruct in one: EVNT to AOD.
 
@@ -250,6 +257,8 @@ def run(
         Keep these too.
     pile_up : PileUp, optional
         Laid over each event.
+    tracker : bool
+        False leaves the tracker out, a quarter of the time: the AOD has no tracks.
 
     Raises
     ------
@@ -257,6 +266,8 @@ def run(
         If the events are not there, or the file is bad.
     SetupError
         If a product cannot be written.
+    UsageError
+        If HITS or RDO are to be kept without the tracker.
     """
     source = _EventFile(evnt, skip, first, events, number_from, run_number, evnt_sha256)
     library = pile_up.load(seed) if pile_up else None
@@ -269,8 +280,15 @@ def run(
         (aod, AOD, _made(AOD, seed, all_inputs, mu)),
     ]
 
+    if not tracker:
+        if hits or rdo:
+            raise UsageError("without the tracker there are no HITS and no RDO to be kept")
+        wanted[-1][-1]["tracker"] = False
+
     @cache
-    def chain(run: int) -> Fused:
+    def chain(run: int) -> Callable[[GeneratedEvent], list[Event]]:
+        if not tracker:
+            return CalorimetersAlone(seed, library)
         return Fused(seed, run, library, hits=hits is not None, measurements=rdo is not None)
 
     with ExitStack() as opened:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hvmpi.errors import BadEventFileError, InputError
+from hvmpi.errors import BadEventFileError, InputError, UsageError
 from hvmpi.openchain import chain
 from hvmpi.openchain.eventdata import Event, Product
 from hvmpi.openchain.schemas import AOD, HITS, RDO, Schema
@@ -186,3 +186,21 @@ def test_bad_products(stepwise: Path, damaged: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"made with seed {SEED}, not 12"):
         chain.reconstruct(stepwise / "rdo.h5", aod, seed=12)
     assert not aod.exists()
+
+
+def test_without_the_tracker_the_calorimeters_are_the_same(
+    signal_evnt: Path, fused: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "aod.h5"
+    chain.run(signal_evnt, path, seed=SEED, events=5, tracker=False)
+    with Product(path, AOD) as alone, Product(fused / "aod.h5", AOD) as whole:
+        assert alone.provenance["tracker"] is False
+        pairs = zip(alone.iterate(range(5)), whole.iterate(range(5)), strict=True)
+        for one, other in pairs:
+            assert len(one.tables["tracks"]["pt"]) == 0
+            assert len(one.tables["jets"]["pt"]) > 0
+            for name in ("clusters", "jets", "truth_jets", "cell_sums"):
+                for field, values in one.tables[name].items():
+                    np.testing.assert_array_equal(values, other.tables[name][field])
+    with pytest.raises(UsageError, match="no HITS and no RDO"):
+        chain.run(signal_evnt, path, seed=SEED, hits=tmp_path / "hits.h5", tracker=False)
