@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import pytest
 
 from hvmpi.campaign import journal
+from hvmpi.campaign.jobs import Kind
 from hvmpi.openchain.eventdata import Product
 from hvmpi.openchain.schemas import AOD
-from tests.conftest import LIMIT_S, Place, RunOnDisk, clean_environment
+from tests.conftest import LIMIT_S, Place, RunOnDisk, clean_environment, wait_for
 
 BATCH_SIZE = 10
 CAMPAIGN = ("run", "--process=gghss", "--run-number=304794", f"-b{BATCH_SIZE}", "-n2")
@@ -49,6 +52,12 @@ def all_contents(run: RunOnDisk) -> Events:
     return events
 
 
+def trained(run: RunOnDisk) -> dict[str, bytes]:
+    """Give the rows of the merged training file, bit for bit."""
+    with h5py.File(run.directory / "train" / "train.h5") as file:
+        return {name: file[name][()].tobytes() for name in ("jets", "tracks", "clusters")}
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunOnDisk]:
     """The campaign with one rank and jobs of a whole batch."""
@@ -64,6 +73,7 @@ def expected(whole: RunOnDisk) -> Events:
     events = all_contents(whole)
     assert sorted(events) == list(range(1, 2 * BATCH_SIZE + 1))
     assert len(set(events.values())) == len(events)
+    assert all(trained(whole).values())
     return events
 
 
@@ -89,6 +99,8 @@ def test_a_campaign_gives_the_same_events(
     assert len(set(run.ledger().jobs["rank"].tolist())) >= min(ranks - 1, 2)
     assert batches(run) == batches(whole)
     assert all_contents(run) == expected
+    if "train" in run.status().attributes["settings"]["keep"]:
+        assert trained(run) == trained(whole)
 
 
 def test_a_rerun_gives_the_same_events(place: Place, whole: RunOnDisk, expected: Events) -> None:
@@ -99,12 +111,14 @@ def test_a_rerun_gives_the_same_events(place: Place, whole: RunOnDisk, expected:
     entries = run.entries()
     first = next(i for i, entry in enumerate(entries) if isinstance(entry, journal.Published))
     run.journal.write_bytes(b"".join(lines[: first + 2]))
-    for path in [*(run.directory / "aod").iterdir(), *(run.directory / "evnt").glob("*.2.evnt*")]:
+    made = [*(run.directory / "aod").iterdir(), *(run.directory / "train").iterdir()]
+    for path in [*made, *(run.directory / "evnt").glob("*.2.evnt*")]:
         path.unlink()
     assert place.hvmpi("rerun", run.timestamp).code == 0
     assert max(run.status().jobs["attempts"]) == 2
     assert batches(run) == batches(whole)
     assert all_contents(run) == expected
+    assert trained(run) == trained(whole)
     assert place.hvmpi("verify").code == 0
 
 
@@ -132,3 +146,58 @@ def test_the_same_jobs_give_the_same_bytes(
     assert place.hvmpi("reconstruct", f"--evnt-dir={evnt}", "--job-size=50").code == 0
     for path in (whole.directory / "aod").iterdir():
         assert (place.run().directory / "aod" / path.name).read_bytes() == path.read_bytes()
+
+
+# With pile-up
+
+PILED = ("run", "--process=gghss", "--run-number=304794", "-b3", "-n1", "--pileup-mu=2")
+LIBRARY = "library/minbias.20.hits.h5"
+
+
+@pytest.fixture(scope="module")
+def piled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunOnDisk]:
+    """A campaign that makes a library and lays it over its events, all in one job."""
+    place = Place(tmp_path_factory.mktemp("piled"), clean_environment())
+    assert place.finish(place.start(*PILED, "--pileup-events=20")).code == 0
+    yield place.run()
+    place.leave()
+
+
+def test_pile_up_is_the_same_however_the_campaign_is_cut(place: Place, piled: RunOnDisk) -> None:
+    """Two jobs on two ranks, step by step, with a library that was made before."""
+    words = ["reconstruct", f"--evnt-dir={piled.directory}/evnt", "--job-size=2", "--no-fused"]
+    words += ["--pileup-mu=2", f"--pileup-library={piled.directory / LIBRARY}"]
+    answer = place.mpirun(3, *words)
+    assert answer.code == 0, answer.out + answer.err
+    run = place.run()
+    assert run.ledger().jobs["kind"].tolist() == [Kind.RECONSTRUCTION] * 2 + [Kind.MERGE]
+    assert all_contents(run) == all_contents(piled)
+    assert trained(run) == trained(piled)
+    assert place.hvmpi("verify").code == 0
+    plain = (*words[:3], "--keep=aod", f"--run-dir={place.root}/plain")
+    assert place.hvmpi(*plain).code == 0
+    (without,) = (place.root / "plain").iterdir()
+    # It does lie over every event.
+    assert not set(all_contents(RunOnDisk(without)).values()) & set(all_contents(run).values())
+
+
+def test_a_killed_campaign_makes_no_library_again(place: Place, piled: RunOnDisk) -> None:
+    def reconstructs() -> bool:
+        if not place.runs() or not place.run().journal.exists():
+            return False
+        started = place.run().entries(journal.Started)
+        return bool(started) and started[-1].job == 2
+
+    process = place.start(*PILED, "--pileup-events=20", "--job-size=2")
+    wait_for(reconstructs, LIMIT_S)
+    os.kill(process.pid, signal.SIGKILL)
+    place.finish(process)
+    run = place.run()
+    library = (run.directory / LIBRARY).stat()
+    assert place.hvmpi("rerun", run.timestamp).code == 0
+    assert run.ledger().jobs["attempts"].tolist() == [1, 1, 2, 1, 1]
+    assert (run.directory / LIBRARY).stat().st_mtime_ns == library.st_mtime_ns
+    assert (run.directory / LIBRARY).read_bytes() == (piled.directory / LIBRARY).read_bytes()
+    assert all_contents(run) == all_contents(piled)
+    assert trained(run) == trained(piled)
+    assert place.hvmpi("verify").code == 0
