@@ -23,10 +23,11 @@ from hvmpi.openchain.schemas import AOD
 
 __all__ = ["CalibrationSummary", "calibrate", "derive"]
 
-ABS_ETA_EDGES = (0.0, 0.4, 0.8, 1.2, 1.5, 1.8, 2.1, 2.5, 2.8, 3.2, 3.6, 4.9)
+# Barrel, its end, where the Tile's parts and the end-cap meet, end-cap, its end, forward.
+ABS_ETA_EDGES = (0.0, 0.8, 1.2, 1.8, 2.5, 3.2, 4.9)
 TRUTH_PT_EDGES_GEV = (
-    *(10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 65.0, 80.0, 110.0, 150.0, 200.0),
-    *(300.0, 400.0, 500.0, 700.0, 1000.0, 1500.0, 2500.0),
+    *(10.0, 15.0, 20.0, 25.0, 32.0, 42.0, 60.0, 85.0, 120.0, 170.0, 250.0),
+    *(350.0, 500.0, 800.0, 1300.0, 2500.0),
 )
 # A true jet is isolated if no other above 7 GeV is nearer than 1.0, its jet if no other is nearer
 # than 0.6.
