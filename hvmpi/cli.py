@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "clean": "remove logs and temporary files of a run, or all that it made",
     "job": "one job by hand, no MPI",
     "merge": "one training file of those of several runs",
+    "train": "fit a first network to training files and say how well it tells signal from QCD",
     "doctor": "check this machine for what a campaign needs",
     "init": "write a config and a host file for a new campaign",
 }
