@@ -24,7 +24,7 @@ from estimates import core, resampled
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import gammainc
-from study import Cell, Column, Study, axes, parser, with_error
+from study import Cell, Column, Study, axes, parser, plain_log, with_error
 
 from hvmpi.openchain import calorimeter, readout
 from hvmpi.openchain.angles import distances, wrapped
@@ -348,17 +348,18 @@ def e_over_pi(study: Study, results: Results) -> None:
     study.goal(
         "e/pi falls with E at all three eta", "falls", "yes" if all(falls) else "no", all(falls)
     )
-    figure, panel = axes("E (GeV)", "e/pi")
-    for eta, row in zip(ETAS, rows, strict=True):
+    figure, panel = axes("E (GeV)", r"e/$\pi$")
+    for number, (eta, row) in enumerate(zip(ETAS, rows, strict=True)):
         panel.errorbar(
-            ENERGIES_GEV,
+            beside(number, len(ETAS)),
             [cell["value"] for cell in row[1:-1]],
             [cell["error"] for cell in row[1:-1]],
-            marker="o",
-            label=f"|eta| = {eta:g}",
+            marker="osv"[number],
+            linestyle="none",
+            label=rf"$|\eta|$ = {eta:g}",
         )
     panel.axhline(1.0, color="black", linewidth=1.0, linestyle=":")
-    panel.set_xscale("log")
+    plain_log(panel.xaxis, ENERGIES_GEV)
     panel.legend()
     study.picture("e_over_pi", figure)
 
@@ -394,31 +395,36 @@ def depths(study: Study, points: list[Point], random: np.random.Generator) -> No
         abs(worst[5]) <= 0.5,
         "+.2f",
     )
-    figure, panel = axes("E (GeV)", "mean depth (X0)")
+    figure, panel = axes("E (GeV)", "mean depth ($X_0$)")
     energies = np.geomspace(4.0, 250.0, 50)
     for colour, kind in zip(("C0", "C1"), (ELECTRON, PHOTON), strict=True):
         panel.plot(energies, [wanted_depth(kind, energy) for energy in energies], color=colour)
-        for marker, eta in zip("osv", ETAS, strict=True):
-            own = [row for row in rows if row[0] == kind.name and row[2] == eta]
+        for number, eta in enumerate(ETAS):
+            own = [row[3] for row in rows if row[0] == kind.name and row[2] == eta]
             panel.errorbar(
-                [row[1] for row in own],
-                [row[3]["value"] for row in own],
-                [row[3]["error"] for row in own],
+                beside(number, len(ETAS)),
+                [cell["value"] for cell in own],
+                [cell["error"] for cell in own],
                 color=colour,
-                marker=marker,
+                marker="osv"[number],
                 linestyle="none",
-                label=f"{kind.name}, |eta| = {eta:g}",
+                label=rf"{kind.name}, $|\eta|$ = {eta:g}",
             )
-    panel.set_xscale("log")
+    plain_log(panel.xaxis, ENERGIES_GEV)
     panel.legend(title="lines: the formula")
     study.picture("depth", figure)
+
+
+def beside(number: int, of: int) -> NDArray[np.float64]:
+    """Return the energies, moved a little so that points do not hide each other."""
+    return np.array(ENERGIES_GEV) * 1.05 ** (number - (of - 1) / 2.0)
 
 
 def draw_resolutions(study: Study, results: Results) -> None:
     """Draw resolution and response against energy."""
     energies = np.geomspace(4.0, 250.0, 100)
     for name, kinds in (("em", (ELECTRON, PHOTON)), ("pion", (PION,))):
-        figure, (above, below) = axes(
+        figure, panels = axes(
             "E (GeV)",
             "",
             rows=2,
@@ -426,38 +432,36 @@ def draw_resolutions(study: Study, results: Results) -> None:
             gridspec_kw={"height_ratios": [2, 1]},
             figsize=(8.0, 8.0),
         )
-        above, below = above[0], below[0]
+        (above,), (below,) = panels
         tolerance = 0.2 if kinds[0] is PION else 0.15
         line = 100.0 * wanted(kinds[0], energies)
-        above.plot(energies, line, color="black", label="asked")
+        above.plot(energies, line, color="black", label=f"asked, within {100 * tolerance:g} %")
         above.fill_between(
-            energies, (1.0 - tolerance) * line, (1.0 + tolerance) * line, color="black", alpha=0.15
+            energies,
+            (1.0 - tolerance) * line,
+            (1.0 + tolerance) * line,
+            color="black",
+            alpha=0.12,
+            linewidth=0.0,
         )
-        markers = {ELECTRON.name: "o", PHOTON.name: "s", PION.name: "o"}
-        for kind in kinds:
-            for number, eta in enumerate(ETAS):
-                own = [results[kind.name, eta, energy] for energy in ENERGIES_GEV]
-                style = {
-                    "color": f"C{number}",
-                    "marker": markers[kind.name],
-                    "linestyle": "none",
-                    "markerfacecolor": "none" if kind is PHOTON else f"C{number}",
-                }
-                above.errorbar(
-                    ENERGIES_GEV,
-                    [100.0 * one.resolution for one in own],
-                    [100.0 * one.resolution_error for one in own],
-                    label=f"{kind.name}, |eta| = {eta:g}",
-                    **style,
-                )
-                below.errorbar(
-                    ENERGIES_GEV,
-                    [one.response for one in own],
-                    [one.response_error for one in own],
-                    **style,
-                )
-        above.set_xscale("log")
-        above.set_yscale("log")
+        series = [(number, eta, kind) for number, eta in enumerate(ETAS) for kind in kinds]
+        for place, (number, eta, kind) in enumerate(series):
+            own = [results[kind.name, eta, energy] for energy in ENERGIES_GEV]
+            style = {
+                "color": f"C{number}",
+                "marker": "osv"[number],
+                "linestyle": "none",
+                "markerfacecolor": "white" if kind is PHOTON else f"C{number}",
+            }
+            at = beside(place, len(series))
+            value = np.array([one.resolution for one in own])
+            error = np.array([one.resolution_error for one in own])
+            label = rf"{kind.name}, $|\eta|$ = {eta:g}"
+            above.errorbar(at, 100.0 * value, 100.0 * error, label=label, **style)
+            value = np.array([one.response for one in own])
+            below.errorbar(at, value, [one.response_error for one in own], **style)
+        plain_log(above.yaxis, (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0))
+        plain_log(below.xaxis, ENERGIES_GEV)
         above.set_ylabel("resolution (%)")
         below.set_ylabel("response")
         above.legend()

@@ -106,7 +106,7 @@ class Study:
     def goal(
         self, what: str, asked: str, measured: Cell, reached: bool | None, form: str = ""
     ) -> None:
-        """Set a measured value beside what was asked for; `reached` is None where nothing was."""
+        """Set a measured value beside what was asked for; None: too few entries to say."""
         self.goals.append(
             {
                 "what": what,
@@ -143,7 +143,7 @@ class Study:
         console = Console(width=None if sys.stdout.isatty() else 150)
         for name, table in self.tables.items():
             _print(console, name, table["columns"], table["text"])
-        rows = [[goal["what"], goal["asked"], goal["text"], _answer(goal)] for goal in self.goals]
+        rows = [[goal["what"], goal["asked"], goal["text"], answer(goal)] for goal in self.goals]
         _print(console, "goals", ["figure", "asked", "measured", "reached"], rows)
         numbers = {"study": self.name, "made": self.made, "goals": self.goals}
         text = json.dumps(_rounded(numbers | {"tables": self.tables}), indent=1) + "\n"
@@ -151,8 +151,9 @@ class Study:
             beside.write_text(text, encoding="utf-8")
 
 
-def _answer(goal: Mapping[str, Any]) -> str:
-    return text_of(goal["reached"])
+def answer(goal: Mapping[str, Any]) -> str:
+    """Return whether a goal is reached, as people read it."""
+    return "too few" if goal["reached"] is None else text_of(goal["reached"])
 
 
 def _print(console: Console, title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -186,6 +187,16 @@ def axes(
         panel.set_ylabel(vertical)
     made[0, 0].set_title(LABEL, loc="left", style="italic", fontsize=15.0)
     return figure, made if rows * columns > 1 else made[0, 0]
+
+
+def plain_log(axis: Any, ticks: Sequence[float]) -> None:
+    """Make an axis logarithmic, with some plain numbers at it."""
+    from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
+
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:

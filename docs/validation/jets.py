@@ -1,0 +1,279 @@
+"""Jets of QCD events: response and resolution after calibration, and jets of nothing but noise.
+
+    python docs/validation/jets.py RUN... [--noise-events 500] [--pdf]
+
+RUN: directories of campaigns, or AODs. Events are weighted with the cross-section of their slice of
+pT-hat over its sum of weights. Used are true jets that no other above 7 GeV is nearer to than 1.0,
+with their jet, that no other jet is nearer to than 0.6, as in the derivation of the constants. The
+response is the mean of pT over true pT; resolution is the width of its Gaussian core (2.5 standard
+deviations, iterated) over the core's mean. Bins with fewer than 100 effective entries (sum of
+weights squared over sum of squares) are shown and do not count.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from estimates import core, effective, interval, resampled
+from numpy.typing import NDArray
+from samples import Sample, nearest, read
+from study import Cell, Column, Study, axes, parser, plain_log, with_error, within
+
+from hvmpi.openchain import calibration, clusters, jets, readout
+from hvmpi.openchain.eventdata import Table
+
+PT_EDGES_GEV = (25.0, 30.0, 40.0, 60.0, 90.0, 110.0, 160.0, 250.0, 350.0, 500.0)
+ABS_ETA_EDGES = (0.0, 0.8, 1.2, 1.8, 2.5)
+AT_100_GEV = (90.0, 110.0)
+ISOLATION, NEIGHBOUR_PT_GEV, JET_ISOLATION = 1.0, 7.0, 0.6
+MIN_EFFECTIVE = 100.0
+NOISE_PT_GEV = 20.0
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """True jets with their jet: true pT (GeV), abs(eta), pT over true pT, weight, run number."""
+
+    pt: Floats
+    abs_eta: Floats
+    response: Floats
+    weight: Floats
+    run_number: NDArray[np.int64]
+
+    def __getitem__(self, rows: NDArray[Any]) -> Pairs:
+        columns = (self.pt, self.abs_eta, self.response, self.weight, self.run_number)
+        return Pairs(*(values[rows] for values in columns))
+
+    def between(self, pt: tuple[float, float], abs_eta: tuple[float, float]) -> Pairs:
+        """Return those in a bin."""
+        inside = (self.pt >= pt[0]) & (self.pt < pt[1])
+        return self[inside & (self.abs_eta >= abs_eta[0]) & (self.abs_eta < abs_eta[1])]
+
+
+def pairs_of(samples: tuple[Sample, ...]) -> Pairs:
+    """Return the isolated pairs of all samples."""
+    columns: list[list[Floats]] = []
+    for sample in samples:
+        for weight, tables in sample.blocks("jets", "truth_jets"):
+            found, true = tables["jets"], tables["truth_jets"]
+            alone = nearest(true, true, true["pt"] > NEIGHBOUR_PT_GEV) >= ISOLATION
+            rows = np.flatnonzero(
+                (found["truth_jet"] >= 0) & (nearest(found, found) >= JET_ISOLATION)
+            )
+            first = np.searchsorted(true["event"], found["event"][rows])
+            partner = first + found["truth_jet"][rows]
+            rows, partner = rows[alone[partner]], partner[alone[partner]]
+            pt = true["pt"][partner].astype(np.float64)
+            columns.append(
+                [
+                    pt,
+                    np.abs(true["eta"][partner]).astype(np.float64),
+                    found["pt"][rows] / pt,
+                    weight[found["event"][rows]] * sample.scale,
+                    np.full(len(rows), sample.run_number),
+                ]
+            )
+    return Pairs(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+
+
+# --- response and resolution -----------------------------------------------------------------
+
+
+def response(study: Study, found: Pairs) -> None:
+    """Compare the mean response with 1, in bins of pT and abs(eta)."""
+    rows: list[list[Cell]] = []
+    points: dict[tuple[float, float], list[tuple[float, float, float]]] = {}
+    for abs_eta in itertools.pairwise(ABS_ETA_EDGES):
+        for pt in itertools.pairwise(PT_EDGES_GEV):
+            inside = found.between(pt, abs_eta)
+            entries = effective(inside.weight)
+            if entries < 2.0:
+                continue
+            mean, error = _mean(inside)
+            counts = entries >= MIN_EFFECTIVE
+            reached = abs(mean - 1.0) <= 0.02 if counts else None
+            cell = with_error(mean, error)
+            rows.append([_range(pt), _range(abs_eta), len(inside.pt), entries, cell, reached])
+            if counts:
+                points.setdefault(abs_eta, []).append((float(np.mean(inside.pt)), mean, error))
+    study.table(
+        "response",
+        [
+            Column("true pT (GeV)"),
+            Column("abs(eta)"),
+            Column("jets", "d"),
+            Column("effective", ".0f"),
+            Column("mean response", ".3f"),
+            Column("within 2 %"),
+        ],
+        rows,
+    )
+    counted = [row for row in rows if row[5] is not None]
+    worst = max(counted, key=lambda row: abs(row[4]["value"] - 1.0), default=None)
+    study.goal(
+        f"QCD jets: mean response, the worst of {len(counted)} bins in pT and abs(eta)"
+        f" ({sum(bool(row[5]) for row in counted)} are within)",
+        "1 within 2 %, pT 25-500 GeV, abs(eta) < 2.5",
+        worst[4] if worst else None,
+        bool(worst and worst[5]),
+        ".3f",
+    )
+    missing = (len(PT_EDGES_GEV) - 1) * (len(ABS_ETA_EDGES) - 1) - len(counted)
+    if missing:
+        study.goal(
+            f"bins of it with fewer than {MIN_EFFECTIVE:g} entries", "0", missing, False, "d"
+        )
+    figure, panel = axes(r"true $p_T$ (GeV)", r"mean of $p_T$ / true $p_T$")
+    panel.axhspan(0.98, 1.02, color="black", alpha=0.12, linewidth=0.0, label="within 2 %")
+    panel.axhline(1.0, color="black", linewidth=1.0, linestyle=":")
+    for marker, (abs_eta, own) in zip("osv^", points.items(), strict=False):
+        pt, mean, error = np.array(own).T
+        panel.errorbar(
+            pt, mean, error, marker=marker, linestyle="none", label=rf"$|\eta|$ {_range(abs_eta)}"
+        )
+    plain_log(panel.xaxis, (25.0, 50.0, 100.0, 200.0, 500.0))
+    panel.set_ylim(0.9, 1.1)
+    panel.legend(ncols=2)
+    study.picture("response", figure)
+
+
+def _mean(inside: Pairs) -> tuple[float, float]:
+    mean = float(np.average(inside.response, weights=inside.weight))
+    squares = (inside.weight * (inside.response - mean)) ** 2
+    return mean, float(np.sqrt(squares.sum()) / inside.weight.sum())
+
+
+def _range(edges: tuple[float, float]) -> str:
+    return f"{edges[0]:g}-{edges[1]:g}"
+
+
+def slices(study: Study, found: Pairs) -> None:
+    """Give the mean response of each slice by itself, without weights of slices."""
+    rows: list[list[Cell]] = []
+    for run_number in np.unique(found.run_number):
+        own = found[found.run_number == run_number]
+        for pt in itertools.pairwise(PT_EDGES_GEV):
+            inside = own.between(pt, (0.0, ABS_ETA_EDGES[-1]))
+            if effective(inside.weight) >= MIN_EFFECTIVE:
+                cell = with_error(*_mean(inside))
+                rows.append([int(run_number), _range(pt), len(inside.pt), cell])
+    columns = [Column("run", "d"), Column("true pT (GeV)"), Column("jets", "d")]
+    study.table("slices", [*columns, Column("mean response", ".3f")], rows)
+
+
+def resolution(study: Study, found: Pairs, random: np.random.Generator) -> None:
+    """Compare the resolution at 100 GeV with the goal, and draw it against pT."""
+    rows: list[list[Cell]] = []
+    points = []
+    for pt in itertools.pairwise(PT_EDGES_GEV):
+        inside = found.between(pt, (0.0, ABS_ETA_EDGES[-1]))
+        if effective(inside.weight) < MIN_EFFECTIVE:
+            continue
+        values, weights = resampled(inside.response, random, inside.weight)
+        mean, width = core(inside.response, inside.weight)
+        means, widths = core(values, weights)
+        cell = with_error(100.0 * width / mean, 100.0 * float(np.std(widths / means)))
+        rows.append([_range(pt), len(inside.pt), effective(inside.weight), float(mean), cell])
+        points.append((float(np.mean(inside.pt)), cell["value"], cell["error"]))
+        if pt == AT_100_GEV:
+            study.goal(
+                f"QCD jets: resolution at 100 GeV ({_range(pt)} GeV, abs(eta) < 2.5) (%)",
+                "8-12 %",
+                cell,
+                8.0 <= cell["value"] <= 12.0,
+                ".1f",
+            )
+    study.table(
+        "resolution",
+        [
+            Column("true pT (GeV)"),
+            Column("jets", "d"),
+            Column("effective", ".0f"),
+            Column("mean of the core", ".3f"),
+            Column("resolution (%)", ".1f"),
+        ],
+        rows,
+    )
+    figure, panel = axes(r"true $p_T$ (GeV)", r"resolution of $p_T$ (%)")
+    panel.errorbar(
+        *np.array(points).T, marker="o", linestyle="none", label=r"QCD jets, $|\eta|$ < 2.5"
+    )
+    panel.fill_between(AT_100_GEV, 8.0, 12.0, color="C4", alpha=0.4, label="asked")
+    plain_log(panel.xaxis, (25.0, 50.0, 100.0, 200.0, 500.0))
+    panel.set_ylim(bottom=0.0)
+    panel.legend()
+    study.picture("resolution", figure)
+
+
+# --- noise -----------------------------------------------------------------------------------
+
+
+def noise(study: Study, events: int, random: np.random.Generator) -> None:
+    """Count the jets of events without a particle."""
+    nothing: Table = {
+        "cell": np.zeros(0, np.int32),
+        **{name: np.zeros(0, np.float32) for name in ("e_em", "e_had", "t")},
+    }
+    no_truth: Table = {name: np.zeros(0) for name in ("eta", "phi", "pt")}
+    pt, number = [], []
+    for _ in range(events):
+        read_out = readout.digitize(nothing, random)
+        energy, time = readout.energies(read_out)
+        cell = read_out["cell"].astype(np.int64)
+        found = clusters.find_clusters(cell, energy, time, readout.noise(cell, 0.0))
+        made, _ = jets.reconstruct_jets(
+            found, cell, energy, no_truth, calibration.jet_calibration()
+        )
+        pt.append(made["pt"])
+        number.append(len(found))
+    hard = int((np.concatenate(pt) > NOISE_PT_GEV).sum())
+    rate = hard / events
+    low, high = interval(min(hard, events), events)
+    highest = float(np.concatenate([*pt, [0.0]]).max())
+    study.table(
+        "noise",
+        [
+            Column("events", "d"),
+            Column("clusters an event", ".1f"),
+            Column("jets above 20 GeV", "d"),
+            Column("highest jet (GeV)", ".1f"),
+        ],
+        [[events, float(np.mean(number)), hard, highest]],
+    )
+    study.goal(
+        "noise alone: jets above 20 GeV an event",
+        "fewer than 0.1",
+        within(rate, (low, high)),
+        rate < 0.1,
+        ".4f",
+    )
+
+
+def main() -> None:
+    """Measure, compare, draw."""
+    options = parser(__doc__)
+    options.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    options.add_argument("--noise-events", type=int, default=500)
+    options.add_argument("--seed", type=int, default=1)
+    given = options.parse_args()
+    random = np.random.Generator(np.random.Philox(given.seed))
+    study = Study("jets", given.output, given.pdf)
+    inputs = read(given.runs)
+    samples = tuple(sample for sample in inputs.of("qcd") if sample.mu == 0.0)
+    study.made |= inputs.made
+    found = pairs_of(samples)
+    response(study, found)
+    slices(study, found)
+    resolution(study, found, random)
+    noise(study, given.noise_events, random)
+    study.finish()
+
+
+if __name__ == "__main__":
+    main()
