@@ -333,7 +333,7 @@ def _n90(energy: Floats, owner: Ints, count: int) -> Ints:
     total = np.bincount(owner, energy, minlength=count)
     before = np.cumsum(energy) - energy - (np.cumsum(total) - total)[owner]
     # One is needed if those before it fall short; by more than the rounding of the sums.
-    needed = before < N90_SHARE * total[owner] * (1.0 - 1e-9)
+    needed = (energy > 0.0) & (before < N90_SHARE * total[owner] * (1.0 - 1e-9))
     return np.bincount(owner[needed], minlength=count)
 
 
