@@ -27,9 +27,10 @@ import pyhepmc
 from acts.examples import MeasurementContainer, SimParticleContainer
 
 from hvmpi.files import sha256_of
+from hvmpi.hdf5 import COMPRESSION
 from hvmpi.openchain import chain, digitization, evnt, simulation, tracking, truth
 from hvmpi.openchain.detector import LOG_LEVEL, SUB_DETECTORS, detector
-from hvmpi.openchain.eventdata import _GZIP_LEVEL, Product, ProductWriter
+from hvmpi.openchain.eventdata import Product, ProductWriter
 from hvmpi.openchain.generation import generate
 from hvmpi.openchain.processes import resolve
 from hvmpi.openchain.schemas import AOD
@@ -300,9 +301,7 @@ class ChainCost:
                     data=values,
                     chunks=(ProductWriter._CHUNK,),
                     maxshape=(None,),
-                    compression="gzip",
-                    compression_opts=_GZIP_LEVEL,
-                    shuffle=True,
+                    **COMPRESSION,
                 )
 
 

@@ -16,6 +16,8 @@ from hvmpi.files import write_whole
 
 __all__ = ["COMPRESSION", "WholeFile"]
 
+# Against level 4, 1 saves a fifth of the time for files 1-2 % larger, 9 takes three to four times
+# as long for files 1-2 % smaller (AOD, RDO and HITS of 200 signal events).
 COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 """What every reader of HDF5 can undo without a plug-in."""
 

@@ -101,11 +101,10 @@ class OpenChainEngine:
         from hvmpi.openchain.pileup import check_library
 
         try:
-            summary = check_library(path, mu)
+            return check_library(path, mu)
         except InputError as error:
             msg = f"pileup-library: {error}"
             raise InputError(msg) from error
-        return LibraryCount(summary.events, summary.sha256)
 
     def steps(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> tuple[Step, ...]:
         """Name the steps: one fused or one by one for a reconstruction, else one."""

@@ -18,6 +18,7 @@ import numpy as np
 from acts.examples import SimHitContainer
 from numpy.typing import NDArray
 
+from hvmpi.engine import LibraryCount
 from hvmpi.errors import InputError
 from hvmpi.openchain import readout
 from hvmpi.openchain.detector import LOG_LEVEL
@@ -34,7 +35,6 @@ __all__ = [
     "OVERLAID",
     "PROCESS",
     "Library",
-    "LibrarySummary",
     "Overlay",
     "OverlayHits",
     "check_library",
@@ -48,21 +48,7 @@ OVERLAID = "simhits_overlaid"
 _RESPONSE_SEED = 20070000
 
 
-@dataclass(frozen=True, slots=True)
-class LibrarySummary:
-    """What a library holds.
-
-    Attributes
-    ----------
-    events : int
-    sha256 : str
-    """
-
-    events: int
-    sha256: str
-
-
-def check_library(path: Path, mu: float) -> LibrarySummary:
+def check_library(path: Path, mu: float) -> LibraryCount:
     """See whether a file serves as library.
 
     Parameters
@@ -81,7 +67,7 @@ def check_library(path: Path, mu: float) -> LibrarySummary:
     with Product(path, HITS) as product:
         _check(product, mu)
         events = len(product)
-    return LibrarySummary(events, file_sha256(path))
+    return LibraryCount(events, file_sha256(path))
 
 
 def _check(product: Product, mu: float) -> None:
