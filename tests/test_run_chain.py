@@ -236,7 +236,7 @@ def test_tests_add_to_what_is_there(desk: Desk) -> None:
     desk.start()
     # The stand-in knows no pytest: what matters is what was installed before.
     assert desk.start(script=desk.checkout / "run_tests.sh").returncode == 99
-    assert ".[openchain,mpi,test]" in desk.calls("pip install")[1]
+    assert ".[openchain,mpi,xaod,train,test]" in desk.calls("pip install")[1]
     desk.start()
     assert len(desk.calls("pip install")) == 2
 

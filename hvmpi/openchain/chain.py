@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hvmpi.errors import InputError, UsageError
+from hvmpi.errors import InputError, SetupError, UsageError
 from hvmpi.openchain import evnt, truth
 from hvmpi.openchain.calibration import calibration_hash
 from hvmpi.openchain.eventdata import (
@@ -62,8 +62,17 @@ class PileUp:
     library: Path
 
     def load(self, seed: int) -> Library:
-        """Read the library."""
-        return Library(self.library, self.mu, seed)
+        """Read the library.
+
+        Raises
+        ------
+        SetupError
+            If it is not fit for use: no event file shall be put aside for it.
+        """
+        try:
+            return Library(self.library, self.mu, seed)
+        except InputError as error:
+            raise SetupError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +185,9 @@ def digitize(
     Raises
     ------
     InputError
-        If the events are not there, a file is bad, or was made with another seed.
+        If the events are not there, the file is bad, or was made with another seed.
     SetupError
-        If the product cannot be written.
+        If the product cannot be written, or the library is not fit for use.
     """
     library = pile_up.load(seed) if pile_up else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -155,9 +156,13 @@ def test_bad_words(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "aod.h5"
+    report = tmp_path / "report.json"
+    words = [*words, "--report", str(report)]
     assert main(["chain", str(signal_evnt), "-o", str(out), "--events=1", *words]) == 2
     assert sentence in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    # Not bad_input, for which the event file would be put aside.
+    assert json.loads(report.read_text())["outcome"] == "setup_failed"
+    assert list(tmp_path.iterdir()) == [report]
 
 
 def test_noise_of_pile_up_is_measured_as_campbell_says(library: Path, tmp_path: Path) -> None:
