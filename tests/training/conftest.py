@@ -71,13 +71,18 @@ def normalisation(events: Sequence[Event], **values: Any) -> np.ndarray[Any, Any
 
 
 def write_aod(
-    path: Path, events: Sequence[Event], *, evnt_sha256: str = EVNT_SHA256, **values: Any
+    path: Path,
+    events: Sequence[Event],
+    *,
+    evnt_sha256: str = EVNT_SHA256,
+    seed: int = 1,
+    **values: Any,
 ) -> Path:
     made = {
         "versions": {"hvmpi": "0.1.0"},
         "cpu_type": "some",
         "settings_hash": "6" * 64,
-        "seed": 1,
+        "seed": seed,
         "calibration_hash": None,
         "inputs": {"evnt": evnt_sha256},
     }

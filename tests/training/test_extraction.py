@@ -226,6 +226,14 @@ def test_the_decay_is_named_by_its_heaviest_product(
     assert jets["llp_mS"].tolist() == [17.0]
 
 
+def test_distances_of_the_decay_have_no_sign(make_train: Make) -> None:
+    truth = [particle(35, px=1.0, mass=17.0, **toward(-1.0, 0.0, 10.0))]
+    truth += [particle(21, parent=0, llp=0)]
+    made = make_train("back", [event(1, truth=truth, jets=[{"pt": 50.0, "eta": -1.0}])])
+    (jet,) = read(made)["jets"]
+    assert (jet["llp_Lxy"], jet["llp_Lz"]) == pytest.approx((10.0, 10.0 * math.sinh(1.0)))
+
+
 def test_more_constituents_than_there_is_room_for(make_train: Make) -> None:
     many = range(1, 51)
     one = event(

@@ -116,6 +116,20 @@ def test_what_was_merged_can_be_merged_again(three: list[Path], tmp_path: Path) 
     assert (tmp_path / "then.h5").read_bytes() == (tmp_path / "at once.h5").read_bytes()
 
 
+def test_each_event_file_keeps_what_it_was_made_with(make_train: Make, tmp_path: Path) -> None:
+    paths = [
+        make_train(f"s{seed}", [event(seed)], seed=seed, evnt_sha256=f"{seed:02d}" * 32)
+        for seed in (3, 1, 2)
+    ]
+    merge(paths, tmp_path / "out.h5")
+    with TrainingFile(tmp_path / "out.h5") as train:
+        sources, table = train.books.provenance["sources"], train.books.normalisation
+    seeds = [sources[row]["seed"] for row in table["source"].tolist()]
+    assert seeds == table["first_event"].tolist() == [1, 2, 3]
+    merge(paths[::-1], tmp_path / "again.h5")
+    assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "out.h5").read_bytes()
+
+
 def test_unknown_counts_stay_unknown(make_train: Make, tmp_path: Path) -> None:
     known = make_train("known", [event(1)])
     unknown = make_train("unknown", [event(2)], n_tried=-1, n_accepted=-1)

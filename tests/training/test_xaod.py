@@ -101,21 +101,17 @@ def truth_of(truth: Table) -> tuple[Variables, Variables]:
     """Give particles and vertices; a vertex for each particle that others come of."""
     parents = sorted({parent for parent in truth["parent"].tolist() if parent >= 0})
     place = {parent: number for number, parent in enumerate(parents)}
-    none = 2**32 - 1
-    links = {
-        "prod": [place.get(parent, none) for parent in truth["parent"].tolist()],
-        "decay": [place.get(row, none) for row in range(len(truth["pdg_id"]))],
-    }
+    # Two ways to be linked to nothing: by the key, and to what was left out.
+    nothing = {"prod": (0, 0), "decay": (KEY, 2**32 - 1)}
+    linked = {"prod": truth["parent"].tolist(), "decay": list(range(len(truth["pdg_id"])))}
     particles = {
         "pdgId": truth["pdg_id"],
         "m": truth["mass"] * 1000.0,
         **{axis: truth[axis] * 1000.0 for axis in ("px", "py", "pz")},
     }
-    for link, index in links.items():
-        key = [KEY if number != none else 0 for number in index]
-        particles[f"{link}VtxLink"] = [
-            {"m_persKey": k, "m_persIndex": i} for k, i in zip(key, index, strict=True)
-        ]
+    for link, parents_of in linked.items():
+        keys = [(KEY, place[row]) if row in place else nothing[link] for row in parents_of]
+        particles[f"{link}VtxLink"] = [{"m_persKey": k, "m_persIndex": i} for k, i in keys]
     vertices = {axis: np.nan_to_num(truth[f"decay_{axis}"][parents]) for axis in ("x", "y", "z")}
     return particles, vertices
 
