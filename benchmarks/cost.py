@@ -3,9 +3,9 @@
     python benchmarks/cost.py [--events 100] [--passes 5] [--signal EVNT] [--qcd EVNT]
         [--library HITS]
 
-CPU time on one core, after start-up: the steps of a pass over the same events in turns with those
-of the other sample, medians over passes with the least and the most. The chain is the fused job,
-files read and written, in a process of its own: its time per event leaves out start-up and the
+CPU time, all in one thread, after start-up: the steps of a pass over the same events in turns with
+those of the other sample, medians over passes with the least and the most. The chain is the fused
+job, files read and written, in a process of its own: its time per event leaves out start-up and the
 reading of the library; its memory is the peak of the whole process. Events and library are made
 when none are given. Numbers go to ``docs/validation/figures``, for the page of the validation.
 """
@@ -136,10 +136,10 @@ def whole_chain(
         rows.append([name, mu, number, cpu, wall, memory])
         if mu:
             study.goal(
-                f"{name}, mu = {mu:g}: whole chain, wall time (s an event)",
+                f"{name}, mu = {mu:g}: whole chain, CPU time (s an event)",
                 "under 1.5",
-                wall,
-                wall["value"] < 1.5,
+                cpu,
+                cpu["value"] < 1.5,
                 ".2f",
             )
             study.goal(
@@ -188,7 +188,7 @@ def job(path: Path, library: Path | None, number: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> None:
     """Measure, compare."""
     options = parser(__doc__)
     options.add_argument("--events", type=int, default=100)
@@ -198,7 +198,7 @@ def main() -> None:
     options.add_argument("--library", type=Path, metavar="HITS")
     options.add_argument("--library-events", type=int, default=1000)
     options.add_argument("--job", type=Path, help="used by itself: cost of one job, as JSON")
-    given = options.parse_args()
+    given = options.parse_args(argv)
     if given.job:
         print(json.dumps(job(given.job, given.library, given.events)))
         return
@@ -226,4 +226,4 @@ def _make(name: str, path: Path, events: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

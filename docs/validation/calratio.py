@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -401,7 +403,10 @@ def draw_efficiency(study: Study, found: dict[float, Efficiency]) -> None:
     panel.set_xlim(0.0, LENGTH_M)
     panel.set_ylim(0.0, 1.1)
     panel.legend(
-        loc="center left", title=r"$\Phi$(600 GeV) $\to$ ss, s(150 GeV)", title_fontsize=14.0
+        loc="center left",
+        title=r"$\Phi$(600 GeV) $\to$ ss, s(150 GeV)",
+        title_fontsize=12.0,
+        fontsize=12.0,
     )
     study.picture("efficiency", figure)
 
@@ -451,8 +456,7 @@ def draw_ratio(study: Study, samples: tuple[Sample, ...], jets: QcdJets) -> None
             label=rf"{name} ({100.0 * outside:.1f} % outside)",
         )
     panel.axvline(MIN_LOG_RATIO, color="black", linestyle="--", linewidth=1.0)
-    panel.set_ylim(bottom=0.0)
-    panel.margins(y=0.25)
+    panel.set_ylim(0.0, 1.3 * panel.get_ylim()[1])
     panel.legend(loc="upper left")
     study.picture("log_ratio", figure)
 
@@ -483,11 +487,11 @@ def is_signal(sample: Sample) -> bool:
     return sample.m_phi == M_PHI_GEV and sample.m_s == M_S_GEV
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> None:
     """Measure, compare, draw."""
     options = parser(__doc__)
     options.add_argument("runs", nargs="+", type=Path, metavar="RUN")
-    given = options.parse_args()
+    given = options.parse_args(argv)
     study = Study("calratio", given.output, given.pdf)
     inputs = read(given.runs)
     study.made |= inputs.made
@@ -514,4 +518,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -17,6 +17,7 @@ CORE = 2.5
 """Half the core, in its standard deviations."""
 
 _ROUNDS = 12
+STEP_SAMPLES = 60
 # A normal distribution that is cut there is narrower.
 _CUT = math.sqrt(1.0 - 2.0 * CORE * norm.pdf(CORE) / (2.0 * norm.cdf(CORE) - 1.0))
 
@@ -105,37 +106,40 @@ def step(
     Returns
     -------
     dict
-        ``half``, ``width`` and their ``half_error``, ``width_error``.
+        ``half``, ``width`` and, from the bootstrap, their ``half_error``, ``width_error``.
     """
+    found = _step(place, passed, plateau, start)
+    random = np.random.Generator(np.random.Philox(1))
+    samples = []
+    for _ in range(STEP_SAMPLES):
+        rows = random.integers(0, len(place), len(place))
+        samples.append(_step(place[rows], passed[rows], plateau, start))
+    errors = np.std(samples, axis=0)
+    return {
+        "half": found[0],
+        "width": found[1],
+        "half_error": float(errors[0]),
+        "width_error": float(errors[1]),
+    }
+
+
+def _step(
+    place: Floats, passed: NDArray[np.bool_], plateau: float, start: tuple[float, float]
+) -> tuple[float, float]:
     sign = math.copysign(1.0, start[1])
 
     def cost(parameters: Any) -> float:
         half, log_width = parameters
         turn = sign * (place - half) / (math.sqrt(2.0) * math.exp(log_width))
-        share_here = np.clip(0.5 * plateau * (1.0 + erf(turn)), 1e-4, 1.0 - 1e-4)
-        return -float(np.where(passed, np.log(share_here), np.log1p(-share_here)).sum())
+        chance = np.clip(0.5 * plateau * (1.0 + erf(turn)), 1e-4, 1.0 - 1e-4)
+        return -float(np.log(np.where(passed, chance, 1.0 - chance)).sum())
 
-    first = np.array([start[0], math.log(abs(start[1]))])
-    found = minimize(cost, first, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-4})
-    errors = np.sqrt(np.diag(np.linalg.inv(_curvature(cost, found.x))))
-    width = math.exp(found.x[1])
-    return {
-        "half": float(found.x[0]),
-        "half_error": float(errors[0]),
-        "width": width,
-        "width_error": float(width * errors[1]),
-    }
-
-
-def _curvature(cost: Any, at: Floats) -> Floats:
-    """Return second derivatives by differences."""
-    steps = np.diag([max(1e-3, 0.02 * math.exp(at[1])), 0.02])
-    made = np.empty((2, 2))
-    for row, one in enumerate(steps):
-        for column, other in enumerate(steps):
-            corners = (
-                sign * cost(at + a * one + b * other)
-                for a, b, sign in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
-            )
-            made[row, column] = sum(corners) / (4.0 * one.sum() * other.sum())
-    return made
+    # Without bounds the width of a sharp step would go on shrinking for ever.
+    found = minimize(
+        cost,
+        [start[0], math.log(abs(start[1]))],
+        method="Nelder-Mead",
+        bounds=[(place.min(), place.max()), (math.log(1e-3), math.log(10.0))],
+        options={"xatol": 1e-4, "fatol": 1e-3},
+    )
+    return float(found.x[0]), math.exp(found.x[1])

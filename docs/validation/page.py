@@ -80,13 +80,13 @@ def filled(page: str, figures: Path) -> str:
     return BLOCK.sub(lambda block: block[1] + content(block["name"], studies) + block[3], page)
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Fill the page, or see whether it is."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--check", action="store_true", help="write nothing; 1 if out of date")
     options.add_argument("--page", type=Path, default=PAGE)
     options.add_argument("--figures", type=Path, default=FIGURES)
-    given = options.parse_args()
+    given = options.parse_args(argv)
     old = given.page.read_text(encoding="utf-8")
     new = filled(old, given.figures)
     if given.check:
@@ -99,4 +99,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

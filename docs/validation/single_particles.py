@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -468,12 +470,12 @@ def draw_resolutions(study: Study, results: Results) -> None:
         study.picture(f"{name}_resolution", figure)
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> None:
     """Measure, compare, draw."""
     options = parser(__doc__)
     options.add_argument("--particles", type=int, default=600, help="of each kind at a point")
     options.add_argument("--seed", type=int, default=1)
-    given = options.parse_args()
+    given = options.parse_args(argv)
     random = np.random.Generator(np.random.Philox(given.seed))
     study = Study("single_particles", given.output, given.pdf)
     study.made |= {
@@ -498,4 +500,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
