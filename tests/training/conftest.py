@@ -121,8 +121,8 @@ def signal_event(number: int, *, run: int = 304795, weight: float = 1.0) -> Even
         weight,
         truth=[
             particle(25, mass=600.0),
-            # A copy of the hard process, then the s itself.
-            particle(35, parent=0, px=1.0, mass=149.0, **toward(0.0, 0.0, 0.0)),
+            # A copy of the hard process, which ends where it began, then the s itself.
+            particle(35, parent=0, px=1.0, mass=149.0, **toward(0.2, 3.1, 0.01)),
             particle(
                 *(35,),
                 parent=1,

@@ -26,7 +26,14 @@ from hvmpi.training.extraction import extract
 from hvmpi.training.files import TrainingFile
 from hvmpi.training.merging import merge
 from hvmpi.training.xaod import SAMPLINGS, VARIABLES, Store, Variable
-from tests.training.conftest import event, qcd_event, signal_event, write_aod
+from tests.training.conftest import (
+    event,
+    particle,
+    qcd_event,
+    signal_event,
+    toward,
+    write_aod,
+)
 
 SAMPLE = AthenaSample(name="hss", process="gghss", m_phi=600.0, m_s=150.0)
 FIRST_SAMPLING = {layer: SAMPLINGS.index(layer) for layer in LAYERS}
@@ -281,6 +288,17 @@ def test_a_container_of_truth_that_is_always_empty(tmp_path: Path) -> None:
         file.mkrntuple("EventData", ak.zip(found, depth_limit=1))
     extract(tmp_path / "DAOD.root", tmp_path / "train.h5", sample=SAMPLE)
     assert read(tmp_path / "train.h5")["jets"]["label"].tolist() == [0, 0]
+
+
+def test_what_is_linked_to_nothing_is_no_decay_product(tmp_path: Path) -> None:
+    truth = [particle(35, px=1.0, mass=20.0, **toward(0.0, 0.0, 2000.0))]
+    truth += [particle(4, parent=0, mass=1.5), particle(6, mass=173.0)]
+    # Lists that are always empty have no type to be written with.
+    cluster, track = {"e": 9.0, "pt": 9.0, "e_em2": 9.0}, {"pt": 1.0, "charge": 1}
+    one = event(1, truth=truth, jets=[{"pt": 50.0}], clusters=[cluster], tracks=[track])
+    xaod = write_xaod(tmp_path / "AOD.root", [one])
+    extract(xaod, tmp_path / "train.h5", sample=SAMPLE)
+    assert read(tmp_path / "train.h5")["jets"]["llp_decay"].tolist() == [4]
 
 
 def test_other_jets_and_other_long_lived_particles(events: list[Event], tmp_path: Path) -> None:
