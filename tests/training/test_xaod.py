@@ -301,6 +301,16 @@ def test_what_is_linked_to_nothing_is_no_decay_product(tmp_path: Path) -> None:
     assert read(tmp_path / "train.h5")["jets"]["llp_decay"].tolist() == [4]
 
 
+def test_an_s_whose_decay_was_left_out_has_no_jet(tmp_path: Path) -> None:
+    truth = [particle(25, mass=600.0), particle(35, parent=0, px=1.0, mass=20.0)]
+    cluster, track = {"e": 9.0, "pt": 9.0, "e_em2": 9.0}, {"pt": 1.0, "charge": 1}
+    one = event(1, truth=truth, jets=[{"pt": 50.0}], clusters=[cluster], tracks=[track])
+    xaod = write_xaod(tmp_path / "AOD.root", [one])
+    extract(xaod, tmp_path / "train.h5", unmatched=True)
+    (jet,) = read(tmp_path / "train.h5")["jets"]
+    assert (jet["label"], jet["llp_decay"]) == (-1, -1)
+
+
 def test_other_jets_and_other_long_lived_particles(events: list[Event], tmp_path: Path) -> None:
     found = branches(events)
     others = {
