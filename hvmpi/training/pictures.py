@@ -36,26 +36,26 @@ def draw(directory: Path, network: Network, label: str) -> list[Path]:
 
     made = []
     with mpl.rc_context(mplhep.style.ROOT | {"font.size": 16, "legend.fontsize": 14}):
-        for name, picture, left in (
-            ("roc", _roc, 0.12),
-            ("scores", _scores, 0.12),
-            ("importance", _importance, 0.2),
+        for name, picture, left, top in (
+            ("roc", _roc, 0.12, 0.94),
+            ("scores", _scores, 0.12, 0.94),
+            ("importance", _importance, 0.2, 0.86),
         ):
-            figure, axes = _figure(label, left)
+            figure, axes = _figure(label, left, top)
             picture(axes, network)
             made += _save(directory, name, figure)
     return made
 
 
-def _figure(label: str, left: float) -> tuple[Any, Any]:
+def _figure(label: str, left: float, top: float) -> tuple[Any, Any]:
     # A figure of its own: pyplot would keep it, and look for a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.0, 7.5))
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((left, 0.1, 0.97 - left, 0.84))
-    axes.set_title(label, loc="left", fontsize=16, style="italic")
+    axes = figure.add_axes((left, 0.1, 0.96 - left, top - 0.1))
+    figure.text(left, 0.955, label, fontsize=16, style="italic")
     return figure, axes
 
 
@@ -155,14 +155,23 @@ def _scores(axes: Any, network: Network) -> None:
 
 def _importance(axes: Any, network: Network) -> None:
     entries = network.importance[::-1]
+    names = [entry.feature for entry in entries]
     axes.barh(
-        [entry.feature for entry in entries],
+        names,
         [entry.loss for entry in entries],
         xerr=[entry.error for entry in entries],
         color=_NETWORK,
         error_kw={"linewidth": 1.0},
     )
     axes.tick_params(axis="y", labelsize=11, length=0)
-    axes.minorticks_off()
     axes.set_ylim(-0.7, len(entries) - 0.3)
-    axes.set_xlabel("Loss of AUC if the feature is shuffled")
+    axes.set_xlabel("Loss of AUC if shuffled", color=_NETWORK)
+    # The same features by themselves, on an axis of their own above.
+    above = axes.twiny()
+    above.plot([entry.alone for entry in entries], names, "D", color=_QCD, markersize=5)
+    above.set_xlim(0.5, 1.0)
+    above.set_xlabel("AUC alone", color=_QCD)
+    for some in (axes, above):
+        some.minorticks_off()
+    axes.tick_params(axis="x", top=False)
+    above.tick_params(axis="x", bottom=False)

@@ -235,6 +235,10 @@ def test_it_learns_more_than_the_cut_knows(sample: Path) -> None:
     losses = [entry.loss for entry in network.importance]
     assert losses == sorted(losses, reverse=True)
     assert losses[0] > 0.01
+    alone = {entry.feature: entry.alone for entry in network.importance}
+    # The width says less than the energies; fewer tracks are as good a sign as more would be.
+    assert 0.5 < alone["width"] < alone["log10_EH_EEM"] < 1.0
+    assert alone["n_tracks"] > 0.8
     tested = jets.counts()["test"]
     assert (len(network.network.signal), len(network.network.background)) == (
         tested["signal"],
@@ -279,6 +283,9 @@ def test_a_feature_that_is_not_known_everywhere(sample: Path) -> None:
     jets, _ = read_jets([sample], FEW)
     jets.features[::3, 2] = np.nan
     assert fit(jets, FEW).network.auc() > 0.9
+    jets.features[:, 2] = np.nan
+    alone = {entry.feature: entry.alone for entry in fit(jets, FEW).importance}
+    assert alone["width"] == 0.5
 
 
 # --- the verb --------------------------------------------------------------------------------
