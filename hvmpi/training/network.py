@@ -9,7 +9,7 @@ given both ways, by number of jets and by cross-section. Needs scikit-learn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +264,9 @@ def fit(jets: Jets, options: NetworkOptions) -> Network:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    known = np.isfinite(jets.features[~jets.tested]).any(axis=0)
+    # A column of nothing but NaN cannot be binned.
+    jets = replace(jets, features=np.where(known, jets.features, 0.0))
     classifier = HistGradientBoostingClassifier(random_state=options.seed, **PARAMETERS)
     threads = 1 if len(jets.signal) <= _FEW_JETS else None
     with threadpool_limits(threads, user_api="openmp"):
