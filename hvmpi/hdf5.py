@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import h5py
 
-from hvmpi.errors import RunError, SetupError
+from hvmpi.errors import SetupError
 from hvmpi.files import write_whole
 
 __all__ = ["COMPRESSION", "WholeFile"]
@@ -23,10 +23,9 @@ COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 
 
 class WholeFile:
-    """An HDF5 file that gets its name when it is whole.
+    """An HDF5 file that gets its name when it is whole; after an exception nothing is left.
 
-    Used as a context: the file stands under its name when the block has ended well and `finish` was
-    called in it; after an exception nothing is left.
+    Used as a context.
 
     Parameters
     ----------
@@ -45,7 +44,6 @@ class WholeFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._finished = False
         self.file: Any = None
 
     def __enter__(self) -> Self:
@@ -64,21 +62,12 @@ class WholeFile:
         with self._writing():
             self._disk.check()
 
-    def finish(self) -> None:
-        """Say that all is written."""
-        self.check()
-        self._finished = True
-
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None and not self._finished:
-            error = RunError(f"'{self._path}' was left unfinished")
-            self._opened.__exit__(type(error), error, None)
-            raise error
         with self._writing():
             self._opened.__exit__(kind, error, trace)
 

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from hvmpi.errors import InputError
+from hvmpi.errors import InputError, RunError
 from hvmpi.hdf5 import COMPRESSION, WholeFile
 from hvmpi.openchain.schemas import NORMALISATION_UNITS
 from hvmpi.training.books import EVENT_RANGES, NORMALISATION_COLUMNS, Books
@@ -53,7 +53,8 @@ _CHUNKS = {0: 2048, 30: 256, 40: 256}
 class TrainingWriter:
     """Writes a training file, whole or not at all.
 
-    Used as a context, like `WholeFile`.
+    Used as a context: the file stands under its name when the block has ended well and `finish`
+    was called in it; after an exception nothing is left.
 
     Parameters
     ----------
@@ -71,9 +72,11 @@ class TrainingWriter:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._output = WholeFile(path)
         self._pending: list[Rows] = []
         self._n_pending = 0
+        self._finished = False
         self.rows = dict.fromkeys(("jets", "signal", "qcd", "tracks", "clusters"), 0)
 
     def __enter__(self) -> Self:
@@ -142,7 +145,8 @@ class TrainingWriter:
         group.create_dataset("normalisation", data=table)
         units = {name: NORMALISATION_UNITS.get(name, "1") for name in NORMALISATION_COLUMNS}
         group["normalisation"].attrs["unit"] = json.dumps(units)
-        self._output.finish()
+        self._output.check()
+        self._finished = True
 
     def __exit__(
         self,
@@ -150,6 +154,10 @@ class TrainingWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is None and not self._finished:
+            error = RunError(f"'{self._path}' was left unfinished")
+            self._output.__exit__(type(error), error, None)
+            raise error
         self._output.__exit__(kind, error, trace)
 
 
