@@ -248,29 +248,28 @@ def signal(study: Study, found: dict[float, Efficiency]) -> None:
                 ".4f",
             )
         inside_m = OUTER_M - one.fall["half"]
-        for what, asked, value, error, low, high in (
+        for what, value, error, (low, high), fitted_m in (
             (
                 "half of the plateau (m)",
-                "1.85-2.05 m",
                 one.rise["half"],
                 one.rise["half_error"],
-                1.85,
-                2.05,
+                (1.85, 2.05),
+                RISE_FIT_M,
             ),
             (
                 "half again, inside the Tile's active outer radius (m)",
-                "0.05-0.3 m",
                 inside_m,
                 one.fall["half_error"],
-                0.05,
-                0.3,
+                (0.05, 0.3),
+                FALL_FIT_M,
             ),
         ):
+            enough = len(one.decays.between(*fitted_m)) >= MIN_ENTRIES
             study.goal(
                 f"CalRatio{where}: {what}",
-                asked,
+                f"{low:g}-{high:g} m",
                 with_error(value, error),
-                low <= value <= high,
+                low <= value <= high if enough else None,
                 ".3f",
             )
     _signal_tables(study, found)
