@@ -94,6 +94,14 @@ _H_OVER_E = {
     **dict.fromkeys(("tile1", "tile2", "tile3"), 1.0 / 1.36),
     **dict.fromkeys(("hec1", "hec2", "hec3", "hec4", "fcal1", "fcal2", "fcal3"), 1.0 / 1.5),
 }
+# How far a cell's time is off, however large its energy, ns: about what ATLAS finds after
+# calibration with collisions, for liquid argon and Tile; and the spread of the collisions in time.
+_TIME_SPREAD_NS = {
+    **dict.fromkeys(("presampler", "em1", "em2", "em3"), 0.25),
+    **dict.fromkeys(("tile1", "tile2", "tile3"), 0.4),
+    **dict.fromkeys(("hec1", "hec2", "hec3", "hec4", "fcal1", "fcal2", "fcal3"), 0.3),
+}
+_COLLISION_SPREAD_NS = 0.18
 _NON_UNIFORMITY = 0.007
 """Spread of the calibration from one region of 0.5 x 0.2 to another: the global constant term."""
 _UNIFORMITY_SEED = 20080814
@@ -114,6 +122,7 @@ def settings() -> dict[str, object]:
         "sampling_em": _SAMPLING_EM,
         "sampling_had": _SAMPLING_HAD,
         "h_over_e": _H_OVER_E,
+        "time_spread_ns": (_TIME_SPREAD_NS, _COLLISION_SPREAD_NS),
         "uniformity": (_NON_UNIFORMITY, _UNIFORMITY_SEED),
         "suppression": (_SUPPRESSION, _SEED, _REGIONS),
     }
@@ -227,6 +236,7 @@ class _Response:
     sampling_em2: Floats
     sampling_had2: Floats
     h_over_e: Floats
+    time_spread_ns: Floats
     uniformity: Floats
     region: NDArray[np.int64]
 
@@ -253,6 +263,7 @@ def _response() -> _Response:
         sampling_em2=of_layer(_SAMPLING_EM) ** 2,
         sampling_had2=of_layer(_SAMPLING_HAD) ** 2,
         h_over_e=of_layer(_H_OVER_E),
+        time_spread_ns=of_layer(_TIME_SPREAD_NS),
         uniformity=1.0 + _NON_UNIFORMITY * drawn[row // 5, column // 2],
         region=(table.layer * _REGIONS[0] + row) * _REGIONS[1] + column,
     )
@@ -319,7 +330,9 @@ def digitize(
     counts = np.stack([_combined(weights, drawn) for weights in pulse.mixing])
     if pile_up is not None:
         np.add(counts, pile_up / count_gev.astype(np.float32), out=counts)
-    pulses = sampled(deposits["t"].astype(np.float64)) * (signal / count_gev[cell])
+    late = deposits["t"] + response.time_spread_ns[cell] * random.standard_normal(len(cell))
+    late += _COLLISION_SPREAD_NS * random.standard_normal()
+    pulses = sampled(late) * (signal / count_gev[cell])
     counts[:, cell] += pulses.astype(np.float32)
     gain, adc = _converted(counts)
     energy = _filtered(gain, adc, pulse.energy) * count_gev
