@@ -79,7 +79,7 @@ _EM_PART_CONCENTRATION = (3.0, 6.0)
 """Of the beta distribution of the electromagnetic part: at 1 GeV, and more by ln(E)."""
 
 _LUMPS_PER_GEV, _LUMPS = 3.0, (3.0, 300.0)
-_SPOTS_PER_GEV, _MOST_SPOTS, _FORWARD_SPOTS = 6.0, 40, 3
+_SPOTS_PER_GEV, _MOST_SPOTS, _FORWARD_SPOTS = 6.0, 150, 3
 _LEAST_GEV = 0.0005
 """A share of a shower that is less counts as lost in dead material."""
 
