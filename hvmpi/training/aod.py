@@ -43,7 +43,7 @@ class OpenChainAOD:
     Raises
     ------
     InputError
-        If it is no AOD, damaged, or not of one event file, as every AOD of ours is.
+        If it is no AOD, damaged, without tracks, or not of one event file, as every AOD of ours is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,6 +52,9 @@ class OpenChainAOD:
         inputs = dict(made.pop("inputs"))
         self._input_sha256 = inputs.pop("evnt")
         self.source = {"engine": "openchain", **made, "inputs": inputs, "extraction": versions()}
+        if made.get("tracker") is False:
+            self._aod.__exit__()
+            raise InputError(f"'{path}' was made without the tracker; make it again with tracks")
         table = self._aod.normalisation
         if len(table) != 1 or not {"process", "settings_hash"} <= set(table.dtype.names or ()):
             self._aod.__exit__()

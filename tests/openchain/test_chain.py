@@ -11,6 +11,7 @@ from hvmpi.errors import BadEventFileError, InputError, UsageError
 from hvmpi.openchain import chain
 from hvmpi.openchain.eventdata import Event, Product
 from hvmpi.openchain.schemas import AOD, HITS, RDO, Schema
+from hvmpi.training.extraction import extract
 from tests.openchain.conftest import EVENTS, RUN_NUMBER, SEED
 
 
@@ -202,5 +203,7 @@ def test_without_the_tracker_the_calorimeters_are_the_same(
             for name in ("clusters", "jets", "truth_jets", "cell_sums"):
                 for field, values in one.tables[name].items():
                     np.testing.assert_array_equal(values, other.tables[name][field])
+    with pytest.raises(InputError, match="was made without the tracker"):
+        extract(path, tmp_path / "train.h5")
     with pytest.raises(UsageError, match="no HITS and no RDO"):
         chain.run(signal_evnt, path, seed=SEED, hits=tmp_path / "hits.h5", tracker=False)
