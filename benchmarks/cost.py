@@ -28,11 +28,13 @@ sys.path.append(str(Path(__file__).parents[1] / "docs" / "validation"))
 
 from study import Cell, Column, Study, parser, within
 
+from hvmpi.errors import HvmpiError
 from hvmpi.files import sha256_of
 from hvmpi.openchain import calibration, calorimeter, chain, clusters, evnt, jets, readout, truth
 from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.generation import generate
 from hvmpi.openchain.library import make_library
+from hvmpi.openchain.pileup import check_library
 from hvmpi.openchain.processes import resolve
 from hvmpi.openchain.sequence import generator
 from hvmpi.openchain.truth import GeneratedEvent
@@ -213,6 +215,10 @@ def main(argv: Sequence[str]) -> None:
         library = given.library or scratch / "minbias.hits.h5"
         if not library.is_file():
             make_library(library, seed=SEED, events=given.library_events)
+        try:
+            check_library(library, MU)
+        except HvmpiError as error:
+            sys.exit(str(error))
         steps(study, files, given.events, given.passes)
         whole_chain(study, files, library, given.events, given.passes)
     study.finish()
