@@ -6,9 +6,10 @@ Particles fly from the origin at abs(eta) = 0.3, 1.6 and 2.8, several in an even
 other. The energy of electrons and photons is the sum over all cells that no other particle is
 nearer to, before pulse and noise (beam tests give their resolution without noise, too), with the
 fluctuations of sampling and the non-uniformity of the calibration. That of pions is the sum over
-the cells within dR 0.3 as they are read out, none suppressed: pulse, noise, ADC, filter. That window
-has about the noise that the goal has, 1.6 GeV at the scale of pions. Particles are where they would be 0.8 m behind the solenoid's bore. Mean and width are those of a Gaussian
-core (2.5 standard deviations, iterated).
+the cells within dR 0.3 as they are read out, none suppressed: pulse, noise, ADC, filter. That
+window has about the noise that the goal has, 1.6 GeV at the scale of pions. Particles are where
+they would be 0.8 m behind the solenoid's bore. Mean and width are those of a Gaussian core (2.5
+standard deviations, iterated).
 """
 
 from __future__ import annotations
