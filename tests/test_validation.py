@@ -164,9 +164,11 @@ def test_jets_of_a_known_response(studies: dict[str, ModuleType], tmp_path: Path
         response = goal(found, f"QCD jets, {how}: mean")
         assert response["measured"]["value"] == pytest.approx(1.05, abs=0.02)
         assert response["reached"] is False
-        resolution = goal(found, f"QCD jets, {how}: resolution")
-        assert resolution["measured"]["value"] == pytest.approx(100.0 * 0.1 / 1.05, rel=0.15)
-        assert resolution["reached"] is True
+    resolutions = [entry for entry in found["goals"] if "resolution" in entry["what"]]
+    assert len(resolutions) == 2
+    for entry in resolutions:
+        assert entry["measured"]["value"] == pytest.approx(100.0 * 0.1 / 1.05, rel=0.15)
+        assert entry["reached"] is True
     assert goal(found, "noise")["measured"]["value"] == 0.0
     assert (tmp_path / "jets_response.png").stat().st_size < 150_000
 
