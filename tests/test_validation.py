@@ -165,7 +165,7 @@ def test_jets_of_a_known_response(studies: dict[str, ModuleType], tmp_path: Path
         assert response["measured"]["value"] == pytest.approx(1.05, abs=0.02)
         assert response["reached"] is False
     resolutions = [entry for entry in found["goals"] if "resolution" in entry["what"]]
-    assert len(resolutions) == 2
+    assert len(resolutions) == 4
     for entry in resolutions:
         assert entry["measured"]["value"] == pytest.approx(100.0 * 0.1 / 1.05, rel=0.15)
         assert entry["reached"] is True
