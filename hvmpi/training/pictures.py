@@ -35,7 +35,10 @@ def draw(directory: Path, network: Network, label: str) -> list[Path]:
     import mplhep
 
     made = []
-    with mpl.rc_context(mplhep.style.ROOT | {"font.size": 16, "legend.fontsize": 14}):
+    # The axes have their places, whatever layout is set elsewhere.
+    places = {"figure.autolayout": False, "figure.constrained_layout.use": False}
+    sizes = {"font.size": 16, "legend.fontsize": 14}
+    with mpl.rc_context(mplhep.style.ROOT | sizes | places):
         for name, picture, left, top in (
             ("roc", _roc, 0.12, 0.94),
             ("scores", _scores, 0.12, 0.94),
