@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hvmpi.openchain.layers import EM_LAYERS, HADRONIC_LAYERS
 from hvmpi.openchain.schemas import LAYERS, Field
 
 __all__ = [
@@ -40,8 +41,7 @@ FLAVOUR_LABELS = ("QCD", "signal")
 
 BACKGROUND, SIGNAL, UNLABELLED = 0, 1, -1
 
-ELECTROMAGNETIC = ("presampler", "em1", "em2", "em3", "fcal1")
-HADRONIC = tuple(layer for layer in LAYERS if layer not in ELECTROMAGNETIC)
+ELECTROMAGNETIC, HADRONIC = EM_LAYERS, HADRONIC_LAYERS
 
 RADIUS = 0.4
 """Of the jets, and of the cone that holds a jet's tracks."""
