@@ -6,7 +6,7 @@ Engines know nothing of MPI; the master knows nothing of physics.
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,12 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hvmpi.campaign.jobs import Job, Outcome
+from hvmpi.campaign.jobs import FailureClass, Job, Kind, Outcome
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths, RunPaths, library_stem
 from hvmpi.sample import SampleOptions
 from hvmpi.settings import Settings
 
 __all__ = [
+    "Check",
     "Engine",
     "EventCount",
     "Inputs",
@@ -121,10 +122,19 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """A file that a step makes in its working directory, to be published as a product."""
+    """A file that a step makes in its working directory, to be published as a product.
+
+    Attributes
+    ----------
+    product : str
+    path : Path
+    name : str
+        Its name when it is published; empty: the job's stem and the product's suffix.
+    """
 
     product: str
     path: Path
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +153,19 @@ class Step:
         Those to be published.
     report : Path or None
         File in which the step says what it delivered, or why it could not.
+    directory : Path or None
+        Where it runs, made for it and empty at its start; None: the attempt's own directory.
+    files : mapping of Path to str
+        Texts that are written before it starts, for its owner to read, write and execute.
+    leaves : tuple of str
+        Patterns of files in `directory` that are brought to the folder of the step's name beside
+        its log, however it ended.
+    isolated : bool
+        Whether `environment` is all that it gets.
+    command : tuple of str
+        What a person would type, where `argv` is a script.
+    note : str
+        What a person must know to type it.
     """
 
     name: str
@@ -150,6 +173,12 @@ class Step:
     environment: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[StepOutput, ...] = ()
     report: Path | None = None
+    directory: Path | None = None
+    files: Mapping[Path, str] = field(default_factory=dict)
+    leaves: tuple[str, ...] = ()
+    isolated: bool = False
+    command: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +193,39 @@ class Verdict:
         One sentence where it is not.
     events : int
         Events in the output; -1 when the step makes none.
+    failure : FailureClass
+        What is to be thought of another attempt.
+    where : str
+        The log that tells of a failure, relative to the folder of the attempt's logs, and the line
+        in it: ``s2608/log.EVNTtoHITS:1234``; empty where none does.
+    outputs : tuple of StepOutput or None
+        What the step made, if it is not what was to be expected of it.
     """
 
     outcome: Outcome
     reason: str = ""
     events: int = -1
+    failure: FailureClass = FailureClass.NONE
+    where: str = ""
+    outputs: tuple[StepOutput, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a host was looked at for.
+
+    Attributes
+    ----------
+    name : str
+        What was looked at: ``scratch``, ``release AtlasProduction,19.2.3.7``...
+    good : bool
+    found : str
+        What was found, or what is wrong and what to do.
+    """
+
+    name: str
+    good: bool
+    found: str
 
 
 class Engine(Protocol):
@@ -202,8 +259,14 @@ class Engine(Protocol):
         Those that left no row, too; `InputError` if it is bad.
         """
 
+    def cores(self, kind: Kind, /) -> int:
+        """Give the cores that a job of a kind uses."""
+
     def preflight(self) -> list[str]:
-        """List what is missing on this host, a sentence each."""
+        """List what is missing on this host, a sentence each, as far as a glance tells."""
+
+    def examine(self, timeout: float, /) -> Iterable[Check]:
+        """Look at this host thoroughly, in `timeout` seconds; nothing where `preflight` does."""
 
     def versions(self) -> dict[str, str]:
         """Give the versions of what the engine uses."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from hvmpi.campaign.jobs import Job, Kind, Outcome
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths
 from hvmpi.engine import (
+    Check,
     EventCount,
     Inputs,
     LibraryCount,
@@ -140,9 +141,17 @@ class NoopEngine:
         """Read the event numbers of a training file, which knows of no runs."""
         return [(0, number) for number in self.count_events(path, None).event_numbers.tolist()]
 
+    def cores(self, _kind: Kind, /) -> int:
+        """Use one."""
+        return 1
+
     def preflight(self) -> list[str]:
         """Miss nothing."""
         return []
+
+    def examine(self, _timeout: float, /) -> tuple[Check, ...]:
+        """Look at nothing."""
+        return ()
 
     def versions(self) -> dict[str, str]:
         """Use nothing."""

@@ -36,6 +36,8 @@ class SampleOptions:
         The slice of a ``qcd`` sample, GeV.
     lhe : tuple of str
         Les Houches event files of an ``lhe`` sample, one a batch, plain or gzipped.
+    job_config : str or None
+        Athena's job options of the generation: a file, a directory with one ``mc*.py``, or a DSID.
     pythia : tuple of str
         Further settings for Pythia, read last.
     """
@@ -52,4 +54,5 @@ class SampleOptions:
     pt_hat_min: float | None = None
     pt_hat_max: float | None = None
     lhe: tuple[str, ...] = ()
+    job_config: str | None = None
     pythia: tuple[str, ...] = ()

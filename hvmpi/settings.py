@@ -57,6 +57,8 @@ class Settings:
     keep: tuple[str, ...]
     fused: bool
     renumber: bool
+    tags: tuple[str, ...]
+    argument_check: bool
     train_unmatched: bool
     pileup_mu: float
     pileup_events: int
@@ -64,11 +66,15 @@ class Settings:
     evnt_dir: str | None
     pileup_library: str | None
     aod_dir: str | None
+    site_file: str | None
     log_dir: str | None
     tmp_dir: str | None
     keep_logs: bool
     max_attempts: int
+    max_lost: int
     job_timeout: float
+    host_cores: int | None
+    preflight_timeout: float
     nice: int
     noop_command: tuple[str, ...]
     samples: tuple[SampleOptions, ...]

@@ -14,6 +14,7 @@ __all__ = [
     "NO_EVENT_FILE",
     "TRANSITIONS",
     "EventFile",
+    "FailureClass",
     "Job",
     "JobState",
     "Kind",
@@ -56,6 +57,17 @@ class Outcome(IntEnum):
     OUT_OF_MEMORY = 7
     WORKER_LOST = 8
     INTERRUPTED = 9
+
+
+class FailureClass(IntEnum):
+    """What a failure says of another attempt; NONE leaves it to the outcome."""
+
+    NONE = 0
+    PASSING = 1
+    RESOURCES = 2
+    ONCE_MORE = 3
+    PERMANENT = 4
+    CHECK_THE_FILES = 5
 
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {

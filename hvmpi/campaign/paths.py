@@ -25,7 +25,7 @@ __all__ = [
     "manifest",
 ]
 
-PRODUCTS = ("evnt", "library", "hits", "rdo", "aod", "train")
+PRODUCTS = ("evnt", "library", "hits", "rdo", "esd", "aod", "daod", "train")
 """The kinds of files that have a directory of their own in a run."""
 
 SUFFIXES: dict[str, dict[str, str]] = {
@@ -38,6 +38,14 @@ SUFFIXES: dict[str, dict[str, str]] = {
         "library": "hits.h5",
         "merged": "h5",
     },
+    "athena": {
+        "evnt": "evnt.pool.root",
+        "hits": "HITS.pool.root",
+        "rdo": "RDO.pool.root",
+        "esd": "ESD.pool.root",
+        "aod": "aod.pool.root",
+        "daod": "pool.root",
+    },
     "noop": {
         "evnt": "evnt.txt",
         "aod": "aod.txt",
@@ -47,6 +55,9 @@ SUFFIXES: dict[str, dict[str, str]] = {
     },
 }
 """How the names of an engine's products end."""
+
+_BESIDE = {"merged": "train", "daod": "aod"}
+"""Products that lie in the directory of others."""
 
 MERGED_STEM = "train"
 """What the name of the campaign's one training file begins with; none of a job's is like it."""
@@ -142,9 +153,10 @@ class RunPaths:
         """Give the directory of the published files of one kind (``evnt``, ``aod``...)."""
         if product == "evnt":
             return self.evnt
-        if product == "aod" and self.products != self.directory:
+        directory = _BESIDE.get(product, product)
+        if directory == "aod" and self.products != self.directory:
             return self.products
-        return self.products / ("train" if product == "merged" else product)
+        return self.products / directory
 
     def product(self, product: str, stem: str, suffix: str) -> Path:
         """Give the final place of a product."""

@@ -18,6 +18,7 @@ import hvmpi
 from hvmpi.campaign.jobs import Job, Kind, Outcome
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths
 from hvmpi.engine import (
+    Check,
     EventCount,
     Inputs,
     LibraryCount,
@@ -237,6 +238,14 @@ class OpenChainEngine:
             for run_number, first, last in ranges.tolist()
             for event in range(first, last + 1)
         ]
+
+    def cores(self, _kind: Kind, /) -> int:
+        """Use one."""
+        return 1
+
+    def examine(self, _timeout: float, /) -> tuple[Check, ...]:
+        """Look at nothing more: what is installed tells."""
+        return ()
 
     def preflight(self) -> list[str]:
         """Say what of the open chain is not installed here."""
