@@ -1,0 +1,1 @@
+"""The athena engine: tags, releases, transforms, job reports, failures."""
