@@ -11,6 +11,7 @@ import configargparse
 
 from hvmpi.errors import ConfigError
 from hvmpi.options import BY_NAME, SAMPLE_OPTIONS, nearest
+from hvmpi.site import Site, make_site
 
 __all__ = ["CampaignConfig"]
 
@@ -32,6 +33,8 @@ class CampaignConfig(configargparse.ConfigFileParser):  # type: ignore[misc]
         Where each top-level key stands, for errors: ``file, line 3``.
     sample_places : list of str
         Where each table stands.
+    site : Site or None
+        What the ``[site]`` table says; None without one.
     """
 
     def __init__(self) -> None:
@@ -40,6 +43,7 @@ class CampaignConfig(configargparse.ConfigFileParser):  # type: ignore[misc]
         self.samples: list[dict[str, Any]] = []
         self.keys: dict[str, str] = {}
         self.sample_places: list[str] = []
+        self.site: Site | None = None
 
     def get_syntax_description(self) -> str:
         """Say what a config looks like, for ``--help``."""
@@ -60,6 +64,9 @@ class CampaignConfig(configargparse.ConfigFileParser):  # type: ignore[misc]
         tables = values.pop("sample", None)
         if tables is not None:
             self._read_samples(tables, lines)
+        site = values.pop("site", None)
+        if site is not None:
+            self.site = self._read_site(site, lines)
         top: dict[str, Any] = {}
         for key, value in values.items():
             where = _place(self.path, lines, key)
@@ -76,6 +83,15 @@ class CampaignConfig(configargparse.ConfigFileParser):  # type: ignore[misc]
             self.keys[key] = where
             top[key] = _as_word(value)
         return top
+
+    def _read_site(self, table: Any, lines: Sequence[str]) -> Site:
+        if not isinstance(table, dict):
+            msg = f"{_place(self.path, lines, 'site')}: the site is a table, under a line [site]"
+            raise ConfigError(msg)
+        # The keys of a site may have the names of keys above its table.
+        start = next((n for n, line in enumerate(lines) if re.match(r"\s*\[\s*site\s*\]", line)), 0)
+        below = ["" if number < start else line for number, line in enumerate(lines)]
+        return make_site(table, lambda key: _place(self.path, below, key))
 
     def _read_samples(self, tables: Any, lines: Sequence[str]) -> None:
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,8 +18,19 @@ from hvmpi.config import CampaignConfig
 from hvmpi.errors import ConfigError, UsageError
 from hvmpi.options import BY_NAME, OPTIONS, SAMPLE_OPTIONS, Option, nearest
 from hvmpi.sample import SampleOptions
+from hvmpi.site import Site, make_site, read_site, site_table
 
-__all__ = ["CAMPAIGN_VERBS", "Settings", "campaign_parser", "load", "load_run", "to_toml"]
+__all__ = [
+    "CAMPAIGN_VERBS",
+    "Settings",
+    "campaign_parser",
+    "load",
+    "load_run",
+    "scheduling",
+    "to_dict",
+    "to_toml",
+    "with_scheduling",
+]
 
 CAMPAIGN_VERBS = ("run", "generate", "reconstruct", "plan", "rerun", "doctor")
 """The verbs that take the options of a campaign."""
@@ -34,6 +45,8 @@ class Settings:
     verb : str
         ``run``, ``generate`` or ``reconstruct``.
     samples : tuple of SampleOptions
+    site : Site
+        What athena finds where.
     sources : dict of str to str
         Where each value came from.
     notices : tuple of str
@@ -78,6 +91,7 @@ class Settings:
     nice: int
     noop_command: tuple[str, ...]
     samples: tuple[SampleOptions, ...]
+    site: Site = field(default_factory=lambda: make_site({}, str))
     sources: dict[str, str] = field(default_factory=dict, compare=False)
     notices: tuple[str, ...] = ()
     test: bool = False
@@ -335,6 +349,9 @@ def _samples(given: _Given) -> tuple[SampleOptions, ...]:
             for option in SAMPLE_OPTIONS
         }
         values["lhe"] = tuple(str(Path(path).absolute()) for path in values["lhe"])
+        job_config = values["job_config"]
+        if job_config is not None and not job_config.isdecimal():
+            values["job_config"] = str(Path(job_config).absolute())
         values["name"] = values["name"] or values["process"] or "whss"
         samples.append(SampleOptions(**values))
     _check_names(samples, tables, config)
@@ -389,10 +406,12 @@ def load(verb: str, argv: Sequence[str]) -> Settings:
     if timestamp:
         return _load_rerun(given, timestamp)
     _check_pileup(given)
+    site = _site(given)
     values = {option.field: given.values[option.name] for option in OPTIONS if not option.sample}
     return Settings(
         verb=planned,
         samples=_samples(given),
+        site=site,
         sources=given.sources,
         config=given.config.path,
         test=verb == "plan" or getattr(given.arguments, "test", False),
@@ -400,6 +419,45 @@ def load(verb: str, argv: Sequence[str]) -> Settings:
         show_job=getattr(given.arguments, "show_job", -1),
         **values,
     )
+
+
+_SITE_DEFAULTS = {"tmp-dir": "scratch", "nice": "nice", "host-cores": "cores"}
+"""Options whose default is what the site says, where it says something."""
+
+
+def _site(given: _Given) -> Site:
+    """Read what was said of the site; fill the options that it has a say in."""
+    path = given.values["site-file"]
+    if path is not None and given.config.site is not None:
+        where = _where(given.sources["site-file"], BY_NAME["site-file"], given.config)
+        msg = f"{where}: site-file is given, and {given.config.path} has a [site] table; keep one"
+        raise ConfigError(msg)
+    site = read_site(Path(path)) if path is not None else given.config.site
+    if site is None:
+        return make_site({}, str)
+    for name, field_name in _SITE_DEFAULTS.items():
+        value = getattr(site, field_name)
+        if value is not None and given.sources[name] == "default":
+            given.values[name] = value
+            given.sources[name] = "site"
+    return site
+
+
+def _from_site(given: _Given) -> list[str]:
+    return [name for name in _SITE_DEFAULTS if given.sources[name] == "site"]
+
+
+def scheduling(settings: Settings) -> dict[str, Any]:
+    """Give the settings of a start that may differ from the run's own, as plain values."""
+    values = {
+        option.field: getattr(settings, option.field) for option in OPTIONS if option.scheduling
+    }
+    return {**values, "site": site_table(settings.site)}
+
+
+def with_scheduling(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Put what `scheduling` gave in the place of a run's own."""
+    return dataclasses.replace(settings, **{**values, "site": make_site(values["site"], str)})
 
 
 def _check_pileup(given: _Given) -> None:
@@ -455,6 +513,9 @@ def _load_rerun(given: _Given, timestamp: str) -> Settings:
             raise UsageError(msg)
         elif source != "command line":
             ignored.append(option.name)
+    if given.values["site-file"] is not None or given.config.site is not None:
+        changes["site"] = _site(given)
+        changes |= {BY_NAME[name].field: given.values[name] for name in _from_site(given)}
     ignored += ["sample"] if given.config.samples else []
     notices = (
         (f"what is made is taken from run {timestamp}; ignored: {', '.join(ignored)}",)
@@ -514,7 +575,14 @@ def load_run(directory: Path) -> Settings:
         config,
     )
     fields = {option.field: values[option.name] for option in OPTIONS if not option.sample}
-    return Settings(verb=verb, samples=_samples(given), sources=sources, **fields)
+    return Settings(
+        verb=verb,
+        samples=_samples(given),
+        site=config.site or make_site({}, str),
+        sources=sources,
+        config=str(path),
+        **fields,
+    )
 
 
 def to_toml(settings: Settings) -> str:
@@ -524,6 +592,10 @@ def to_toml(settings: Settings) -> str:
         for option in OPTIONS
         if not option.sample and getattr(settings, option.field) is not None
     }
+    # The run has the tags and the site with it.
+    top["tags"] = [Path(tag).name.removesuffix(".toml") for tag in settings.tags]
+    top.pop("site-file", None)
+    site = site_table(settings.site)
     samples = [
         {
             option.name: _plain(getattr(sample, option.field))
@@ -533,7 +605,7 @@ def to_toml(settings: Settings) -> str:
         for sample in settings.samples
     ]
     return f"# verb: {settings.verb}\n{_origins(settings)}" + tomli_w.dumps(
-        {**top, "sample": samples}
+        {**top, **({"site": site} if site else {}), "sample": samples}
     )
 
 
@@ -559,7 +631,8 @@ def to_dict(settings: Settings) -> dict[str, Any]:
         {option.name: _plain(getattr(sample, option.field)) for option in SAMPLE_OPTIONS}
         for sample in settings.samples
     ]
-    return {"verb": settings.verb, **top, "sample": samples}
+    site = site_table(settings.site)
+    return {"verb": settings.verb, **top, "site": site, "sample": samples}
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from hvmpi.errors import HvmpiError
 from hvmpi.files import sha256_of, sync_directory, sync_file
 from hvmpi.messages import Assign, Goodbye, Hello, Report, Stop, Welcome
 from hvmpi.payload import Payload, PayloadResult, child_environment
-from hvmpi.settings import Settings, load_run
+from hvmpi.settings import Settings, load_run, with_scheduling
 
 __all__ = ["Worker", "serve"]
 
@@ -104,7 +104,7 @@ class Worker:
             if (directory / ".token").read_text() != message.token:
                 reason = f"{host} sees another {str(directory)!r} than the master"
             else:
-                settings = replace(load_run(directory), **message.scheduling)
+                settings = with_scheduling(load_run(directory), message.scheduling)
                 self._run = _Run(settings, paths_of(directory, settings), make_engine(settings))
                 reason = "; ".join(self._run.engine.preflight())
         except OSError as error:

@@ -24,8 +24,7 @@ from hvmpi.campaign.status import write_status
 from hvmpi.engine import Engine
 from hvmpi.errors import HvmpiError, InputError, JournalError, UsageError
 from hvmpi.files import sync_directory, write_whole
-from hvmpi.options import OPTIONS
-from hvmpi.settings import Settings, to_dict, to_toml
+from hvmpi.settings import Settings, scheduling, to_dict, to_toml
 
 __all__ = [
     "Run",
@@ -101,11 +100,7 @@ class Run:
     @property
     def scheduling(self) -> dict[str, Any]:
         """The settings of this start that may differ from the run's own."""
-        return {
-            option.field: getattr(self.settings, option.field)
-            for option in OPTIONS
-            if option.scheduling
-        }
+        return scheduling(self.settings)
 
     def event_files_hash(self, sample: str) -> str:
         """Hash what decides the events of a sample."""
