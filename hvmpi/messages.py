@@ -6,7 +6,15 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hvmpi.campaign.jobs import EventFile, Job, Kind, Outcome, Output, StepResult
+from hvmpi.campaign.jobs import (
+    EventFile,
+    FailureClass,
+    Job,
+    Kind,
+    Outcome,
+    Output,
+    StepResult,
+)
 
 __all__ = [
     "Assign",
@@ -35,11 +43,15 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Worker to master: ready for jobs, or, with a reason, not."""
+    """Worker to master: ready for jobs, or, with a reason, not.
+
+    ``cores`` are those that a process on the host may use.
+    """
 
     host: str
     pid: int
     reason: str = ""
+    cores: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,11 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Worker to master: how an attempt ended."""
+    """Worker to master: how an attempt ended.
+
+    ``where`` names the log that tells of a failure, relative to the folder of the attempt's logs,
+    and the line in it if one is known: ``s2608/log.EVNTtoHITS:1234``.
+    """
 
     job: int
     attempt: int
@@ -63,6 +79,8 @@ class Report:
     events_out: int
     outputs: tuple[Output, ...] = ()
     steps: tuple[StepResult, ...] = field(default=())
+    failure: FailureClass = FailureClass.NONE
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +117,7 @@ def decode(data: bytes | bytearray) -> Message:
         return Assign(Job(**job))
     if name == "Report":
         fields["outcome"] = Outcome(fields["outcome"])
+        fields["failure"] = FailureClass(fields["failure"])
         fields["outputs"] = tuple(Output(**output) for output in fields["outputs"])
         fields["steps"] = tuple(StepResult(**step) for step in fields["steps"])
     message: Message = _KINDS[name](**fields)

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hvmpi.campaign.jobs import NEEDED, Job, Outcome, Output, StepResult
+from hvmpi.campaign.jobs import NEEDED, FailureClass, Job, Outcome, Output, StepResult
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths, RunPaths
 from hvmpi.campaign.run import paths_of
 from hvmpi.channel import Channel, Idle
 from hvmpi.engine import Engine, Inputs, Step, StepOutput, make_engine
 from hvmpi.errors import HvmpiError
 from hvmpi.files import sha256_of, sync_directory, sync_file
+from hvmpi.hosts import usable_cores
 from hvmpi.messages import Assign, Goodbye, Hello, Report, Stop, Welcome
 from hvmpi.payload import Payload, PayloadResult, child_environment
 from hvmpi.settings import Settings, load_run, with_scheduling
@@ -111,7 +112,7 @@ class Worker:
             reason = f"{host} cannot read the run directory {str(directory)!r} ({error.strerror})"
         except HvmpiError as error:
             reason = f"{host}: {error}"
-        self._channel.send(MASTER, Hello(host, os.getpid(), reason))
+        self._channel.send(MASTER, Hello(host, os.getpid(), reason, usable_cores()))
 
     # One attempt
 
@@ -164,6 +165,7 @@ class Worker:
 
     def _step_ended(self, attempt: _Attempt, step: Step, result: PayloadResult) -> None:
         run = self._known_run()
+        log = attempt.paths.step_log(step.name).name
         attempt.payload = None
         attempt.results.append(
             StepResult(
@@ -178,13 +180,21 @@ class Worker:
             self._finish(attempt, Outcome.INTERRUPTED, self._stopping, result.exit_code)
         elif result.timed_out:
             reason = f"{step.name} took longer than job-timeout ({run.settings.job_timeout:g} s)"
-            self._finish(attempt, Outcome.TIMED_OUT, reason, result.exit_code)
+            self._finish(attempt, Outcome.TIMED_OUT, reason, result.exit_code, where=log)
         else:
             verdict = run.engine.check(attempt.job, step, result.exit_code)
             if verdict.outcome is not Outcome.DONE:
-                self._finish(attempt, verdict.outcome, verdict.reason, result.exit_code)
+                self._finish(
+                    attempt,
+                    verdict.outcome,
+                    verdict.reason,
+                    result.exit_code,
+                    failure=verdict.failure,
+                    where=verdict.where or log,
+                )
                 return
-            attempt.outputs.extend(step.outputs)
+            made = step.outputs if verdict.outputs is None else verdict.outputs
+            attempt.outputs.extend(made)
             if verdict.events >= 0:
                 attempt.events_out = verdict.events
 
@@ -207,6 +217,8 @@ class Worker:
         reason: str,
         exit_code: int = 0,
         *,
+        failure: FailureClass = FailureClass.NONE,
+        where: str = "",
         outputs: tuple[Output, ...] = (),
         events_out: int = -1,
     ) -> None:
@@ -225,6 +237,8 @@ class Worker:
                 events_out=events_out,
                 outputs=outputs,
                 steps=tuple(attempt.results),
+                failure=failure,
+                where=where,
             ),
         )
         self._attempt = None
@@ -242,6 +256,8 @@ def _bring(run: _Run, job: Job, output: StepOutput) -> Output:
     final = (
         run.paths.resolve(job.event_file.path)
         if output.product == "evnt"
+        else run.paths.product_directory(output.product) / output.name
+        if output.name
         else run.paths.product(output.product, job.stem, suffix)
     )
     part = run.paths.part(final, job.attempt)

@@ -7,7 +7,16 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hvmpi.campaign.jobs import NO_EVENT_FILE, EventFile, Job, Kind, Outcome, Output, StepResult
+from hvmpi.campaign.jobs import (
+    NO_EVENT_FILE,
+    EventFile,
+    FailureClass,
+    Job,
+    Kind,
+    Outcome,
+    Output,
+    StepResult,
+)
 from hvmpi.messages import Assign, Goodbye, Hello, Message, Report, Stop, Welcome, decode, encode
 
 TEXT = st.text()
@@ -30,10 +39,10 @@ VALUES = st.none() | st.booleans() | NUMBER | SECONDS | TEXT | st.lists(TEXT)
 
 MESSAGES = st.one_of(
     st.builds(Welcome, PATH, TEXT, st.dictionaries(TEXT, VALUES)),
-    st.builds(Hello, TEXT, NUMBER, TEXT),
+    st.builds(Hello, TEXT, NUMBER, TEXT, NUMBER),
     st.builds(Assign, JOB),
     st.builds(Report, NUMBER, NUMBER, st.sampled_from(Outcome), TEXT, SECONDS, NUMBER, NUMBER,
-              NUMBER, OUTPUTS, STEPS),
+              NUMBER, OUTPUTS, STEPS, st.sampled_from(FailureClass), TEXT),
     st.builds(Stop, TEXT),
     st.builds(Goodbye),
 )  # fmt: skip
@@ -63,6 +72,7 @@ def test_kinds_come_back_as_kinds() -> None:
     report = decode(encode(Report(3, 2, Outcome.TIMED_OUT, "slow", 1.5, -15, 15, -1)))
     assert isinstance(report, Report)
     assert report.outcome is Outcome.TIMED_OUT
+    assert report.failure is FailureClass.NONE
 
 
 def test_a_job_without_an_event_file_comes_back() -> None:
