@@ -15,6 +15,7 @@ from hvmpi.errors import ConfigError, UsageError
 from hvmpi.options import OPTIONS, Option
 from hvmpi.sample import SampleOptions
 from hvmpi.settings import Settings, load, load_run, to_toml
+from hvmpi.site import make_site
 from tests.conftest import Place
 
 CONFIG = 'engine = "noop"\njob-size = 11\nseed = 12\nbatch-size = 13\nkeep = ["evnt"]\n'
@@ -209,13 +210,29 @@ def fields_of(*, sample: bool) -> dict[str, st.SearchStrategy[Any]]:
 
 
 SAMPLE = st.builds(
-    SampleOptions, **(fields_of(sample=True) | {"lhe": st.lists(PATHS, max_size=2).map(tuple)})
+    SampleOptions,
+    **(
+        fields_of(sample=True)
+        | {
+            "lhe": st.lists(PATHS, max_size=2).map(tuple),
+            "job_config": st.none() | PATHS | st.just("304795"),
+        }
+    ),
 )
+SITE = st.builds(
+    make_site,
+    st.dictionaries(st.sampled_from(["setup-script", "scratch"]), PATHS)
+    | st.fixed_dictionaries({"binds": st.just(["/data"]), "cores": st.integers(1, 99)}),
+    st.just(str),
+)
+# What a run has with it, by name, and what it has taken in.
+OWN = {"tags": st.lists(st.sampled_from(["s2608", "r7773"])).map(tuple), "site_file": st.none()}
 SETTINGS = st.builds(
     Settings,
     verb=st.sampled_from(["run", "generate", "reconstruct"]),
     samples=st.lists(SAMPLE, min_size=1, max_size=3, unique_by=lambda s: s.name).map(tuple),
-    **fields_of(sample=False),
+    site=SITE,
+    **(fields_of(sample=False) | OWN),
 )
 
 
