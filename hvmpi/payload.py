@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -12,10 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hvmpi.guardian import Guardian
+from hvmpi.session import end_session, signal_session
+
 __all__ = ["Payload", "PayloadResult", "child_environment"]
 
 _INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "LD_LIBRARY_PATH")
 _GRACE_S = 5.0
+_LINGER_S = 10.0
+
+# What the guardian hears comes from the session itself, before anything else runs in it: a worker
+# that is killed at any moment leaves either no session or one that the guardian knows of.
+_TELL = 'echo "+$$" >&0; exec "$@" </dev/null'
 
 # A child that itself sees a launcher's variables takes itself for a rank and hangs; threads of
 # numerical libraries would fight with the other ranks of the host.
@@ -69,6 +76,9 @@ class PayloadResult:
 class Payload:
     """A running child process, in a session and process group of its own.
 
+    It is over when no process of its session is left, in whatever group: what its first process
+    leaves running is killed.
+
     Parameters
     ----------
     argv : sequence of str
@@ -83,6 +93,8 @@ class Payload:
         Niceness to add.
     timeout : float
         Seconds until it is ended.
+    guardian : Guardian
+        Ends it if this process cannot.
 
     Raises
     ------
@@ -99,24 +111,28 @@ class Payload:
         log: Path,
         nice: int,
         timeout: float,
+        guardian: Guardian,
     ) -> None:
         if shutil.which(argv[0], path=environment.get("PATH")) is None:
             raise FileNotFoundError(2, "No such program", argv[0])
         self._began = time.monotonic()
         self._deadline = self._began + timeout
         self._kill_at: float | None = None
+        self._ended: float | None = None
         self._timed_out = False
         self._stopped = False
+        self._guardian = guardian
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*_prefix(nice), *argv],
-                stdin=subprocess.DEVNULL,
+                stdin=guardian.listen(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=dict(environment),
                 cwd=directory,
                 start_new_session=True,
             )
+        guardian.opened(self.pid)
 
     @property
     def pid(self) -> int:
@@ -124,17 +140,24 @@ class Payload:
         return self._process.pid
 
     def poll(self) -> PayloadResult | None:
-        """Give the result when the process has ended; enforce its time limit when it has not."""
-        pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
-        if pid == 0:
-            self._enforce(time.monotonic())
+        """Give the result when all has ended; enforce the time limit when it has not."""
+        self._guardian.look_after()
+        now = time.monotonic()
+        if not self._has_ended():
+            self._enforce(now)
             return None
+        if self._ended is None:
+            self._ended = now
+        # As long as we do not wait for the first process, the session's number is no other's.
+        if not end_session(self.pid) and now < self._ended + _LINGER_S:
+            return None
+        self._guardian.closed(self.pid)
+        _, status, usage = os.wait4(self.pid, 0)
         exit_code = os.waitstatus_to_exitcode(status)
         self._process.returncode = exit_code
-        self._signal_group(signal.SIGKILL)
         return PayloadResult(
             exit_code=exit_code,
-            wall_s=time.monotonic() - self._began,
+            wall_s=self._ended - self._began,
             cpu_s=usage.ru_utime + usage.ru_stime,
             max_rss_mb=usage.ru_maxrss / 1024.0,
             timed_out=self._timed_out,
@@ -142,34 +165,35 @@ class Payload:
         )
 
     def stop(self) -> None:
-        """Ask the process group to end; `poll` kills it when it does not within five seconds."""
-        if self._kill_at is None:
+        """Ask all its processes to end; `poll` kills those that do not within five seconds."""
+        if self._kill_at is None and self._ended is None:
             self._stopped = True
             self._end()
+
+    def _has_ended(self) -> bool:
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, how) is not None
 
     def _enforce(self, now: float) -> None:
         if self._kill_at is not None:
             if now > self._kill_at:
-                self._signal_group(signal.SIGKILL)
+                end_session(self.pid)
         elif now > self._deadline:
             self._timed_out = True
             self._end()
 
     def _end(self) -> None:
         self._kill_at = time.monotonic() + _GRACE_S
-        self._signal_group(signal.SIGTERM)
-
-    def _signal_group(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+        signal_session(self.pid, signal.SIGTERM)
 
 
 def _prefix(nice: int) -> list[str]:
-    prefix = []
+    prefix = ["/bin/sh", "-c", _TELL, "sh"]
     setpriv = shutil.which("setpriv")
     if setpriv is not None:
-        # A rank that is killed -9 must not leave its payload running.
+        # The first process goes at once, and goes if somebody kills the guardian, too.
         prefix += [setpriv, "--pdeathsig", "KILL"]
     if nice:
-        prefix += ["nice", "-n", str(nice)]
+        # By its path: the payload's PATH is the engine's affair.
+        prefix += [shutil.which("nice") or "nice", "-n", str(nice)]
     return prefix

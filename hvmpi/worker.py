@@ -19,10 +19,12 @@ from hvmpi.campaign.run import paths_of
 from hvmpi.channel import Channel, Idle
 from hvmpi.engine import Engine, Inputs, Step, StepOutput, make_engine
 from hvmpi.errors import HvmpiError
+from hvmpi.execution import Execution
 from hvmpi.files import sha256_of, sync_directory, sync_file
+from hvmpi.guardian import Guardian
 from hvmpi.hosts import usable_cores
 from hvmpi.messages import Assign, Goodbye, Hello, Report, Stop, Welcome
-from hvmpi.payload import Payload, PayloadResult, child_environment
+from hvmpi.payload import PayloadResult
 from hvmpi.settings import Settings, load_run, with_scheduling
 
 __all__ = ["Worker", "serve"]
@@ -39,7 +41,7 @@ class _Attempt:
     steps: deque[Step]
     began: float
     deadline: float
-    payload: Payload | None = None
+    execution: Execution | None = None
     results: list[StepResult] = field(default_factory=list)
     outputs: list[StepOutput] = field(default_factory=list)
     events_out: int = -1
@@ -68,14 +70,15 @@ class Worker:
         self._queue: deque[Job] = deque()
         self._attempt: _Attempt | None = None
         self._stopping = ""
+        self._guardian = Guardian()
         self.left = False
 
     def stop(self, reason: str) -> None:
         """End the payload, report it as interrupted, take no more jobs."""
         if not self._stopping:
             self._stopping = reason
-            if self._attempt is not None and self._attempt.payload is not None:
-                self._attempt.payload.stop()
+            if self._attempt is not None and self._attempt.execution is not None:
+                self._attempt.execution.stop()
 
     def step(self) -> bool:
         """Handle what has come and look after the payload; say whether anything happened."""
@@ -95,6 +98,7 @@ class Worker:
             happened |= self._advance(self._attempt)
         if self._stopping and self._attempt is None and not self._queue and not self.left:
             self._channel.send(MASTER, Goodbye())
+            self._guardian.dismiss()
             self.left = True
         return happened
 
@@ -136,26 +140,25 @@ class Worker:
             self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error))
 
     def _advance(self, attempt: _Attempt) -> bool:
-        if attempt.payload is None:
+        if attempt.execution is None:
             if attempt.steps:
                 self._start(attempt, attempt.steps[0])
             else:
                 self._deliver(attempt)
             return True
-        result = attempt.payload.poll()
+        result = attempt.execution.poll()
         if result is None:
             return False
-        self._step_ended(attempt, attempt.steps.popleft(), result)
+        self._step_ended(attempt, attempt.steps.popleft(), result, attempt.execution.lost)
         return True
 
     def _start(self, attempt: _Attempt, step: Step) -> None:
         run = self._known_run()
         try:
-            attempt.payload = Payload(
-                step.argv,
-                environment=child_environment(attempt.paths.tmp, step.environment),
-                directory=attempt.paths.tmp,
-                log=attempt.paths.step_log(step.name),
+            attempt.execution = Execution(
+                step,
+                attempt.paths,
+                guardian=self._guardian,
                 nice=run.settings.nice,
                 timeout=max(attempt.deadline - time.monotonic(), 0.0),
             )
@@ -163,10 +166,12 @@ class Worker:
             reason = f"{step.name} cannot be started: {_os_reason(error)}"
             self._finish(attempt, Outcome.SETUP_FAILED, reason, exit_code=127)
 
-    def _step_ended(self, attempt: _Attempt, step: Step, result: PayloadResult) -> None:
+    def _step_ended(
+        self, attempt: _Attempt, step: Step, result: PayloadResult, lost: OSError | None
+    ) -> None:
         run = self._known_run()
         log = attempt.paths.step_log(step.name).name
-        attempt.payload = None
+        attempt.execution = None
         attempt.results.append(
             StepResult(
                 step.name,
@@ -181,6 +186,9 @@ class Worker:
         elif result.timed_out:
             reason = f"{step.name} took longer than job-timeout ({run.settings.job_timeout:g} s)"
             self._finish(attempt, Outcome.TIMED_OUT, reason, result.exit_code, where=log)
+        elif lost is not None:
+            reason = f"what {step.name} left for its logs could not be kept: {_os_reason(lost)}"
+            self._finish(attempt, Outcome.SETUP_FAILED, reason, result.exit_code, where=log)
         else:
             verdict = run.engine.check(attempt.job, step, result.exit_code)
             if verdict.outcome is not Outcome.DONE:

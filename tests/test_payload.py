@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hvmpi.guardian import Guardian
 from hvmpi.payload import Payload, PayloadResult, child_environment
 from tests.conftest import Place, noop, wait_for
 
@@ -54,6 +55,7 @@ def start(tmp_path: Path, script: str, *, timeout: float = 60.0, nice: int = 10)
         log=tmp_path / "step.log",
         nice=nice,
         timeout=timeout,
+        guardian=Guardian(),
     )
 
 
@@ -163,6 +165,7 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
             log=tmp_path / "step.log",
             nice=0,
             timeout=1.0,
+            guardian=Guardian(),
         )
     assert error.value.filename == "no-such-program"
 
@@ -176,6 +179,7 @@ def test_words_never_pass_through_a_shell(tmp_path: Path) -> None:
         log=tmp_path / "step.log",
         nice=0,
         timeout=60.0,
+        guardian=Guardian(),
     )
     assert result(payload).exit_code == 0
     assert (tmp_path / "step.log").read_text().splitlines() == list(words[2:])
@@ -186,10 +190,12 @@ def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = f"""
         import sys, time
         from pathlib import Path
+        from hvmpi.guardian import Guardian
         from hvmpi.payload import Payload, child_environment
         here = Path({str(tmp_path)!r})
         payload = Payload(("sleep", "600"), environment=child_environment(here, {{}}),
-                          directory=here, log=here / "log", nice=10, timeout=600.0)
+                          directory=here, log=here / "log", nice=10, timeout=600.0,
+                          guardian=Guardian())
         print(payload.pid, flush=True)
         time.sleep(600)
     """

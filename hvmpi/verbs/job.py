@@ -13,10 +13,12 @@ from typing import Any
 from hvmpi.campaign.event_files import look_at
 from hvmpi.campaign.jobs import Job, Kind, Outcome
 from hvmpi.campaign.paths import AttemptPaths
-from hvmpi.engine import Engine, Inputs, Step, make_engine
+from hvmpi.engine import Engine, Inputs, StepOutput, make_engine
 from hvmpi.errors import InputError, RunError, SetupError, UsageError
+from hvmpi.execution import Execution
 from hvmpi.files import rename_beside, sync_directory, sync_file
-from hvmpi.payload import Payload, PayloadResult, child_environment
+from hvmpi.guardian import Guardian
+from hvmpi.payload import PayloadResult
 from hvmpi.settings import Settings, load
 from hvmpi.verbs.arguments import VerbParser
 
@@ -58,8 +60,14 @@ def main(argv: Sequence[str]) -> int:
     try:
         for path in _run(job, given, settings, engine, tmp):
             print(path)
-    finally:
+    except RunError:
+        # What a step left for people stays, and the error says where.
+        shutil.rmtree(tmp / "work" if any(_left(tmp)) else tmp, ignore_errors=True)
+        raise
+    except BaseException:
         shutil.rmtree(tmp, ignore_errors=True)
+        raise
+    shutil.rmtree(tmp, ignore_errors=True)
     return 0
 
 
@@ -111,7 +119,7 @@ def _refuse_to_overwrite(job: Job, settings: Settings, engine: Engine, directory
     nowhere = AttemptPaths(logs=Path(), tmp=Path())
     for step in engine.steps(job, _inputs(job, settings), nowhere):
         for output in step.outputs:
-            final = directory / output.path.name
+            final = _final(output, directory)
             if output.product in settings.keep and final.exists():
                 msg = f"{str(final)!r} is there already; name another --output-dir"
                 raise UsageError(msg)
@@ -122,45 +130,53 @@ def _run(job: Job, given: Any, settings: Settings, engine: Engine, tmp: Path) ->
     paths.logs.mkdir()
     paths.tmp.mkdir()
     deadline = time.monotonic() + settings.job_timeout
-    made: list[Path] = []
-    for step in engine.steps(job, _inputs(job, settings), paths):
-        log = given.log_file.absolute() if given.log_file else paths.step_log(step.name)
-        result = _run_step(step, paths, log, settings, deadline)
-        if given.log_file is None:
-            print(log.read_text(errors="replace"), end="")
-        verdict = engine.check(job, step, result.exit_code)
-        if result.timed_out or result.stopped or verdict.outcome is not Outcome.DONE:
-            why = "it took longer than job-timeout" if result.timed_out else verdict.reason
-            msg = f"job {job.stem} failed: {why}" + (f"; see {log}" if given.log_file else "")
-            raise RunError(msg)
-        made += [
-            _publish(o.path, given.output_dir) for o in step.outputs if o.product in settings.keep
-        ]
-    return made
+    guardian = Guardian()
+    outputs: list[StepOutput] = []
+    try:
+        for step in engine.steps(job, _inputs(job, settings), paths):
+            log = given.log_file.absolute() if given.log_file else paths.step_log(step.name)
+            try:
+                execution = Execution(
+                    step,
+                    paths,
+                    guardian=guardian,
+                    nice=settings.nice,
+                    timeout=max(deadline - time.monotonic(), 0.0),
+                    log=log,
+                )
+            except OSError as error:
+                msg = f"{step.name} cannot be started ({error.strerror}: {error.filename})"
+                raise SetupError(msg) from error
+            result = _result(execution)
+            if given.log_file is None:
+                print(log.read_text(errors="replace"), end="")
+            verdict = engine.check(job, step, result.exit_code)
+            if result.timed_out or result.stopped or verdict.outcome is not Outcome.DONE:
+                why = "it took longer than job-timeout" if result.timed_out else verdict.reason
+                see = [log] if given.log_file else []
+                see += [paths.logs / verdict.where] if any(_left(tmp)) else []
+                msg = f"job {job.stem} failed: {why}" + "".join(f"; see {path}" for path in see)
+                raise RunError(msg)
+            outputs += step.outputs if verdict.outputs is None else verdict.outputs
+    finally:
+        guardian.dismiss()
+    # Not before the last step: what one makes another may read.
+    return [_publish(o, given.output_dir) for o in outputs if o.product in settings.keep]
 
 
-def _run_step(
-    step: Step, paths: AttemptPaths, log: Path, settings: Settings, deadline: float
-) -> PayloadResult:
+def _left(tmp: Path) -> list[Path]:
+    """List the folders of what steps left for people."""
+    return [path for path in (tmp / "logs").iterdir() if path.is_dir()]
+
+
+def _result(execution: Execution) -> PayloadResult:
+    before = signal.signal(signal.SIGTERM, lambda *_: execution.stop())
     try:
-        payload = Payload(
-            step.argv,
-            environment=child_environment(paths.tmp, step.environment),
-            directory=paths.tmp,
-            log=log,
-            nice=settings.nice,
-            timeout=max(deadline - time.monotonic(), 0.0),
-        )
-    except OSError as error:
-        msg = f"{step.name} cannot be started ({error.strerror}: {error.filename})"
-        raise SetupError(msg) from error
-    before = signal.signal(signal.SIGTERM, lambda *_: payload.stop())
-    try:
-        while (result := payload.poll()) is None:
+        while (result := execution.poll()) is None:
             time.sleep(0.02)
     except KeyboardInterrupt:
-        payload.stop()
-        while payload.poll() is None:
+        execution.stop()
+        while execution.poll() is None:
             time.sleep(0.02)
         raise
     finally:
@@ -168,10 +184,14 @@ def _run_step(
     return result
 
 
-def _publish(path: Path, directory: Path) -> Path:
-    final = directory / path.name
-    part = directory / f".{path.name}.part"
-    shutil.move(path, part)
+def _final(output: StepOutput, directory: Path) -> Path:
+    return directory / (output.name or output.path.name)
+
+
+def _publish(output: StepOutput, directory: Path) -> Path:
+    final = _final(output, directory)
+    part = directory / f".{final.name}.part"
+    shutil.move(output.path, part)
     sync_file(part)
     part.chmod(0o444)
     rename_beside(part, final)

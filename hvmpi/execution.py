@@ -1,0 +1,117 @@
+"""The execution of a step: its directory and files, its payload, and what it leaves for people."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from hvmpi.campaign.paths import AttemptPaths
+from hvmpi.engine import Step
+from hvmpi.guardian import Guardian
+from hvmpi.payload import Payload, PayloadResult, child_environment
+
+__all__ = ["Execution"]
+
+
+class Execution:
+    """A step under way.
+
+    Parameters
+    ----------
+    step : Step
+    paths : AttemptPaths
+        Both directories must be there.
+    guardian : Guardian
+    nice : int
+        Niceness to add.
+    timeout : float
+        Seconds until it is ended.
+    log : Path, optional
+        Gets what it says; the step's own log unless given.
+
+    Attributes
+    ----------
+    lost : OSError or None
+        Why something that the step leaves could not be kept.
+
+    Raises
+    ------
+    OSError
+        If its directory or a file cannot be made, or its program cannot be started.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        paths: AttemptPaths,
+        *,
+        guardian: Guardian,
+        nice: int,
+        timeout: float,
+        log: Path | None = None,
+    ) -> None:
+        self._step = step
+        self._directory = step.directory or paths.tmp
+        self._kept = paths.logs / step.name
+        self.lost: OSError | None = None
+        if step.directory is not None:
+            shutil.rmtree(step.directory, ignore_errors=True)
+            step.directory.mkdir(parents=True)
+        for path, text in step.files.items():
+            _write(path, text)
+        self._payload = Payload(
+            step.argv,
+            environment=(
+                step.environment
+                if step.isolated
+                else child_environment(paths.tmp, step.environment)
+            ),
+            directory=self._directory,
+            log=log or paths.step_log(step.name),
+            nice=nice,
+            timeout=timeout,
+            guardian=guardian,
+        )
+
+    def poll(self) -> PayloadResult | None:
+        """Give the result when it is over and what it leaves is in its place."""
+        result = self._payload.poll()
+        if result is not None:
+            self._keep()
+        return result
+
+    def stop(self) -> None:
+        """Ask it to end; it is killed if it does not."""
+        self._payload.stop()
+
+    def _keep(self) -> None:
+        found = {path for pattern in self._step.leaves for path in self._directory.glob(pattern)}
+        for path in sorted(found):
+            # A link would point to nothing where it is brought, or to what is not the step's.
+            if path.is_symlink() or not path.is_file():
+                continue
+            kept = self._kept / path.relative_to(self._directory)
+            try:
+                _move(path, kept)
+            except OSError as error:
+                self.lost = self.lost or error
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.touch(0o700, exist_ok=False)
+    # Whatever bytes came in with words of a command line go out as they were.
+    path.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def _move(path: Path, kept: Path) -> None:
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    # Across file systems it is a copy, which could be cut short.
+    beside = kept.with_name(f".{kept.name}.part")
+    try:
+        shutil.move(path, beside)
+        beside.replace(kept)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise

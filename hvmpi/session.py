@@ -1,0 +1,83 @@
+"""Sessions of processes: an end to all of one, and the program that ends those left open.
+
+The program is what `hvmpi.guardian` starts, by its path and without the rest of hvmpi: it must be
+there within milliseconds, and small as long as a worker lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+
+__all__ = ["end_session", "signal_session"]
+
+# What is killed and stays is held by the kernel (a file system that does not answer); it can do
+# nothing any more, and goes when that answers.
+_PATIENCE_S = 60.0
+_PAUSE_S = 0.02
+
+
+def signal_session(session: int, number: int) -> bool:
+    """Send a signal to every process of a session; say whether one was alive.
+
+    The number of a session is given to no other process as long as one of its own is there, be it
+    a zombie that nobody waited for.
+
+    Parameters
+    ----------
+    session : int
+        Its number, which is the process number of its first process.
+    number : int
+        The signal.
+    """
+    found = False
+    with os.scandir("/proc") as entries:
+        for name in [entry.name for entry in entries if entry.name.isdigit()]:
+            # What is gone meanwhile, or belongs to another user, is none of ours.
+            with contextlib.suppress(OSError):
+                if os.getsid(int(name)) == session:
+                    os.kill(int(name), number)
+                    found |= not _is_zombie(name)
+    return found
+
+
+def end_session(session: int) -> bool:
+    """Kill every process of a session; say whether none was left to be killed.
+
+    Two looks: one may miss a process whose parent started it behind the look and ended before it.
+    """
+    return not any(signal_session(session, signal.SIGKILL) for _ in range(2))
+
+
+def _is_zombie(name: str) -> bool:
+    handle = os.open(f"/proc/{name}/stat", os.O_RDONLY)
+    try:
+        # The name of the program, in brackets, may hold anything.
+        return os.read(handle, 4096).rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    finally:
+        os.close(handle)
+
+
+def _guard() -> None:
+    """Read which sessions are opened and closed; when nobody can say more, end the open ones."""
+    # What is meant for the worker, or for its whole host, must not take the guardian first.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    os.chdir("/")
+    sessions: set[int] = set()
+    for line in sys.stdin:
+        if line.startswith("+"):
+            sessions.add(int(line))
+        else:
+            sessions.discard(-int(line))
+    deadline = time.monotonic() + _PATIENCE_S
+    while sessions and time.monotonic() < deadline:
+        sessions = {session for session in sessions if not end_session(session)}
+        time.sleep(_PAUSE_S)
+
+
+if __name__ == "__main__":
+    _guard()
