@@ -74,12 +74,14 @@ class Guardian:
     def closed(self, number: int) -> None:
         """Say that nothing of a session is left; before its number can be another's."""
         self._sessions.discard(number)
-        self._say(f"-{number}\n")
+        if self.dismiss.alive:
+            self._say(f"-{number}\n")
 
     def look_after(self) -> None:
-        """Start another one if it was killed."""
-        with contextlib.suppress(OSError):
-            self.listen()
+        """Start another one if it was killed, unless it was dismissed."""
+        if self.dismiss.alive:
+            with contextlib.suppress(OSError):
+                self.listen()
 
     def _say(self, line: str) -> None:
         os.write(self._writing, line.encode())
