@@ -55,7 +55,7 @@ def conduct(verb: str, argv: Sequence[str]) -> int:
 
 def _prepare(settings: Settings, engine: Engine) -> Run | None:
     """Plan and begin a run, or take one up again; None when only the plan was asked for."""
-    for notice in settings.notices:
+    for notice in (*settings.notices, *engine.notices):
         _say(notice)
     if settings.timestamp and not settings.test:
         _check_preflight(engine)

@@ -70,12 +70,15 @@ class EventCount:
         As the record has it.
     sample : str
         The sample's name where the record has it, else empty.
+    known : bool
+        Whether the event numbers are the file's own; they count from 1 where it hides them.
     """
 
     event_numbers: npt.NDArray[np.int64]
     size: int
     run_number: int | None = None
     sample: str = ""
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +237,10 @@ class Engine(Protocol):
     name: str
     products: tuple[str, ...]
     event_file_patterns: tuple[str, ...]
+    notices: tuple[str, ...]
+
+    def documents(self) -> dict[str, str]:
+        """Give texts that a run keeps in its directory, by their paths in there."""
 
     def samples(self, settings: Settings) -> tuple[Sample, ...]:
         """Resolve the samples of a campaign; raise `ConfigError` where one cannot be."""
@@ -288,6 +295,10 @@ def make_engine(settings: Settings) -> Engine:
         from hvmpi.noop import NoopEngine
 
         return NoopEngine(settings)
+    if settings.engine == "athena":
+        from hvmpi.athena.engine import AthenaEngine
+
+        return AthenaEngine(settings)
     from hvmpi.openchain.engine import OpenChainEngine
 
     return OpenChainEngine(settings)

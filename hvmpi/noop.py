@@ -43,6 +43,7 @@ class NoopEngine:
     """An engine of one step at most, which makes nothing unless its command does."""
 
     name = "noop"
+    notices: tuple[str, ...] = ()
     event_file_patterns: tuple[str, ...] = ("*.evnt.txt",)
 
     def __init__(self, settings: Settings) -> None:
@@ -52,6 +53,10 @@ class NoopEngine:
 
     def _is_told(self, placeholder: str) -> bool:
         return any(placeholder in word for word in self._settings.noop_command)
+
+    def documents(self) -> dict[str, str]:
+        """Give none."""
+        return {}
 
     def samples(self, settings: Settings) -> tuple[Sample, ...]:
         """Take the samples as they are."""

@@ -73,6 +73,8 @@ class Run:
         What a rank must read in the run's directory.
     left_out : list of str
         Why ranks could not be used.
+    cores : dict of Kind to int
+        Cores of a job, for the kinds of those that are not done.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Run:
         self.launch = _launch()
         self.token = secrets.token_hex(16)
         self.left_out: list[str] = []
+        self.cores = {kind: engine.cores(kind) for kind in ledger.kinds_left()}
         self._began = time.monotonic()
         self._done_before = ledger.counts[JobState.DONE]
         self._hashes = (
@@ -230,8 +233,12 @@ def begin_run(settings: Settings, engine: Engine, plan: Plan) -> Run:
 def _begin(paths: RunPaths, settings: Settings, engine: Engine, plan: Plan) -> Run:
     lock = Lock(paths.lock)
     _make_directories(paths, settings, engine)
-    with write_whole(paths.settings) as beside:
-        beside.write_text(to_toml(settings), encoding="utf-8")
+    texts = {paths.settings: to_toml(settings)}
+    texts |= {paths.directory / name: text for name, text in engine.documents().items()}
+    for path, text in texts.items():
+        path.parent.mkdir(exist_ok=True)
+        with write_whole(path) as beside:
+            beside.write_text(text, encoding="utf-8")
     begun = journal.RunBegun(
         schema=journal.SCHEMA,
         schema_version=journal.SCHEMA_VERSION,

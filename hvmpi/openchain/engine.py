@@ -56,6 +56,7 @@ class OpenChainEngine:
     """
 
     name = "openchain"
+    notices: tuple[str, ...] = ()
     products: tuple[str, ...] = ("evnt", "library", "hits", "rdo", "aod", "train")
     event_file_patterns: tuple[str, ...] = (
         "*.evnt.hepmc3",
@@ -69,6 +70,10 @@ class OpenChainEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._options = {options.name: options for options in settings.samples}
+
+    def documents(self) -> dict[str, str]:
+        """Give none."""
+        return {}
 
     def samples(self, settings: Settings) -> tuple[Sample, ...]:
         """Resolve the samples: run-number tables, masses, decays, Pythia's settings."""

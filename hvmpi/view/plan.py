@@ -50,7 +50,7 @@ def _show_jobs(
 ) -> None:
     if not numbers:
         return
-    wanted = settings.show_job if settings.show_job >= 0 else _telling(ledger, numbers)
+    wanted = settings.show_job if settings.show_job >= 0 else numbers[0]
     if settings.show_job < -1 or wanted not in numbers:
         msg = f"--job {settings.show_job}: there are jobs {numbers[0]} to {numbers[-1]}"
         raise UsageError(msg)
@@ -63,13 +63,18 @@ def _show_jobs(
     )
     if len(shown) < len(numbers):
         print(f"... {len(numbers) - len(shown)} more jobs; --all prints each")
-    _show_commands(ledger.job(wanted), paths, settings, engine)
+    for number in [wanted] if settings.show_job >= 0 else _telling(ledger, numbers):
+        _show_commands(ledger.job(number), paths, settings, engine)
 
 
-def _telling(ledger: Ledger, numbers: list[int]) -> int:
-    """Choose the job whose commands are shown: the first reconstruction, if there is one."""
+def _telling(ledger: Ledger, numbers: list[int]) -> list[int]:
+    """Choose the jobs whose commands are shown: the first generation and reconstruction."""
     kinds = ledger.jobs["kind"]
-    return next((n for n in numbers if kinds[n] == Kind.RECONSTRUCTION), numbers[0])
+    firsts = [
+        next((number for number in numbers if kinds[number] == kind), None)
+        for kind in (Kind.GENERATION, Kind.RECONSTRUCTION)
+    ]
+    return [number for number in firsts if number is not None] or numbers[:1]
 
 
 def _show_files(ledger: Ledger) -> None:
@@ -115,5 +120,10 @@ def _show_commands(job: Job, paths: RunPaths, settings: Settings, engine: Engine
     inputs = Inputs.of(job, paths, settings)
     print(f"\ncommands of job {job.number} ({job.kind.name.lower()}):")
     for step in engine.steps(job, inputs, paths.attempt(job.number, job.attempt)):
+        if step.note:
+            print(f"# {step.note}")
+        if step.command:
+            print(shlex.join(step.command))
+            continue
         words = [f"{name}={shlex.quote(value)}" for name, value in step.environment.items()]
         print(" ".join([*words, shlex.join(step.argv)]))

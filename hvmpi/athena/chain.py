@@ -1,0 +1,149 @@
+"""The chain of a campaign: its tags in their order, found, read and checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hvmpi.athena.tags import Tag, read_tag
+from hvmpi.errors import ConfigError
+from hvmpi.options import nearest
+from hvmpi.settings import Settings
+
+__all__ = ["Chain", "read_chain"]
+
+_SHIPPED = Path(__file__).resolve().parent.parent.parent / "configs" / "tags"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The steps of a campaign.
+
+    Attributes
+    ----------
+    generation : Tag or None
+        What makes event files; None: they are there.
+    steps : tuple of Tag
+        What a reconstruction job runs.
+    notices : tuple of str
+        What is to be told of the tags.
+    """
+
+    generation: Tag | None
+    steps: tuple[Tag, ...]
+    notices: tuple[str, ...] = ()
+
+    @property
+    def tags(self) -> tuple[Tag, ...]:
+        """All tags, in their order."""
+        return (*((self.generation,) if self.generation else ()), *self.steps)
+
+    def tag(self, name: str) -> Tag:
+        """Give a tag by its name."""
+        return next(tag for tag in self.tags if tag.name == name)
+
+    def maker(self, tag: Tag) -> Tag | None:
+        """Give the step that makes what a step reads; None: it reads an event file."""
+        return next((one for one in self.steps if tag.input in one.outputs), None)
+
+    def steps_before(self, tag: Tag) -> int:
+        """Count the steps of a job before a tag."""
+        return 0 if tag.is_generation else self.steps.index(tag)
+
+
+def read_chain(settings: Settings) -> Chain:
+    """Read the tags of a campaign.
+
+    Raises
+    ------
+    ConfigError
+        If a tag cannot be found or read, names an unknown transform or argument, or does not fit
+        to those before it.
+    """
+    if not settings.tags:
+        msg = (
+            "engine athena needs tags, the steps in their order: "
+            "tags = ['s2608', 'r7773'], each a file NAME.toml in the directory tags beside the "
+            "config (configs/tags has some)"
+        )
+        raise ConfigError(msg)
+    tags = [_with_site(read_tag(path), settings) for path in _find(settings)]
+    _check(tags)
+    notices: list[str] = []
+    for tag in tags:
+        if settings.argument_check:
+            notices += tag.check_arguments()
+    generation = tags[0] if tags[0].is_generation else None
+    steps = tags[1:] if generation else tags
+    if settings.verb == "run" and generation is None:
+        msg = (
+            f"tag {tags[0].name!r} reads {tags[0].input}, and no tag before it is a generation; "
+            "name one, or use reconstruct with --evnt-dir"
+        )
+        raise ConfigError(msg)
+    if settings.verb == "generate" and generation is None:
+        msg = f"none of the tags {', '.join(settings.tags)} is a generation, which writes EVNT"
+        raise ConfigError(msg)
+    if settings.verb != "generate" and not steps:
+        msg = f"the tags {', '.join(settings.tags)} hold no step that reads EVNT"
+        raise ConfigError(msg)
+    wanted = generation if settings.verb != "reconstruct" else None
+    return Chain(wanted, tuple(steps), tuple(notices))
+
+
+def _with_site(tag: Tag, settings: Settings) -> Tag:
+    """Put what the site says in the place of what a tag leaves to it."""
+    site = settings.site
+    arguments = dict(tag.arguments)
+    if site.dbrelease is not None and "DBRelease" in arguments:
+        arguments["DBRelease"] = site.dbrelease
+    return replace(tag, arguments=arguments, container=tag.container or site.container or "")
+
+
+def _find(settings: Settings) -> Iterator[Path]:
+    beside = Path(settings.config).absolute().parent if settings.config else Path("configs")
+    places = [beside / "tags", *([_SHIPPED] if _SHIPPED.is_dir() else [])]
+    for name in settings.tags:
+        if "/" in name or name.endswith(".toml"):
+            yield Path(name).absolute() if "/" not in name else _beside(Path(name), beside)
+            continue
+        found = next((p for place in places if (p := place / f"{name}.toml").is_file()), None)
+        if found is None:
+            there = sorted({path.stem for place in places for path in place.glob("*.toml")})
+            msg = (
+                f"there is no tag {name!r}{nearest(name, there)}: no file {name}.toml in "
+                f"{' or '.join(str(place) for place in places)}"
+            )
+            raise ConfigError(msg)
+        yield found.absolute()
+
+
+def _beside(path: Path, directory: Path) -> Path:
+    """Take a path from where the campaign's config is, if it is not from where we stand."""
+    here = path.absolute()
+    return here if here.exists() or path.is_absolute() else (directory / path).absolute()
+
+
+def _check(tags: Sequence[Tag]) -> None:
+    names: set[str] = set()
+    makers: dict[str, Tag] = {}
+    for number, tag in enumerate(tags):
+        if tag.name in names:
+            msg = f"tag {tag.name!r} is named twice; a chain has each of its tags once"
+            raise ConfigError(msg)
+        names.add(tag.name)
+        if tag.is_generation and number:
+            msg = (
+                f"tag {tag.name!r} is a generation and can only be the first, not the {number + 1}."
+            )
+            raise ConfigError(msg)
+        if tag.input and tag.input not in makers and (tag.input != "EVNT" or number):
+            made = ", ".join(makers) or "EVNT"
+            msg = f"tag {tag.name!r} ({tag.path}) reads {tag.input}; those before it make {made}"
+            raise ConfigError(msg)
+        for output in tag.outputs:
+            if output in makers:
+                msg = f"tags {makers[output].name!r} and {tag.name!r} both write {output}"
+                raise ConfigError(msg)
+            makers[output] = tag

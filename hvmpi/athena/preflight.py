@@ -1,0 +1,207 @@
+"""Whether a host is fit for a chain: CVMFS answers, releases set up, there is room and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from hvmpi.athena.chain import Chain
+from hvmpi.athena.script import SETUP_FAILED, StepScript, atlas_container
+from hvmpi.athena.tags import Tag
+from hvmpi.engine import Check
+from hvmpi.hosts import usable_cores
+from hvmpi.settings import Settings
+
+__all__ = ["examine"]
+
+_ANSWER_S = 20.0
+
+
+def examine(
+    settings: Settings,
+    chain: Chain,
+    environment: Callable[[Tag, Path], dict[str, str]],
+    timeout: float,
+) -> Iterator[Check]:
+    """Look at this host, at all things at once.
+
+    Parameters
+    ----------
+    settings : Settings
+    chain : Chain
+    environment : callable
+        Gives the environment of a step of a tag in a directory.
+    timeout : float
+        Seconds in which all must have been looked at.
+
+    Yields
+    ------
+    Check
+    """
+    deadline = time.monotonic() + timeout
+    site = settings.site
+    scratch = Path(settings.tmp_dir or settings.run_dir)
+    there = next(path for path in (scratch, *scratch.parents) if path.exists())
+    images = sorted({tag.container for tag in chain.tags if tag.container})
+    looks: list[Callable[[], Check]] = [
+        *(partial(_answers, directory, deadline) for directory in site.cvmfs),
+        *([partial(_readable, site.setup_script)] if site.setup_script else []),
+        *(partial(_container, image, settings) for image in images),
+    ]
+    room = _room(scratch, there, site.scratch_gb)
+    yield from (room, _cores(settings, chain), _memory(settings, chain))
+    with contextlib.ExitStack() as stack:
+        if room.good:
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=there)))
+            looks += (
+                partial(_release, tag, settings, environment, place, deadline)
+                for tag in _releases(chain)
+            )
+        with ThreadPoolExecutor(max(len(looks), 1)) as pool:
+            yield from pool.map(lambda look: look(), looks)
+
+
+def _releases(chain: Chain) -> Sequence[Tag]:
+    """Give a tag for each release with its container and transforms."""
+    seen: dict[tuple[str, str, str], Tag] = {}
+    for tag in chain.tags:
+        seen.setdefault((tag.release, tag.container, tag.transform), tag)
+    return list(seen.values())
+
+
+def _answers(directory: str, deadline: float) -> Check:
+    name = f"directory {directory}"
+    # A file system that hangs holds whoever asks it: another process asks.
+    left = min(_ANSWER_S, max(deadline - time.monotonic(), 0.1))
+    code, _ = _run(["ls", "--", directory], dict(os.environ), left)
+    if code is None:
+        return Check(name, False, f"does not answer in {left:.0f} s; see that it is mounted")
+    if code:
+        return Check(name, False, "cannot be listed; see that it is mounted")
+    return Check(name, True, "answers")
+
+
+def _readable(script: str) -> Check:
+    good = os.access(script, os.R_OK)
+    return Check(f"setup-script {script}", good, "there" if good else "cannot be read")
+
+
+def _container(image: str, settings: Settings) -> Check:
+    name, runtime = f"container {image}", settings.site.container_runtime
+    if atlas_container(settings.site):
+        return Check(name, True, "started by atlasLocalSetup.sh")
+    path = dict(os.environ) | settings.site.variables()
+    found = shutil.which(runtime, path=path.get("PATH"))
+    if found is None:
+        return Check(name, False, f"there is no container runtime {runtime!r}; install it")
+    if image.startswith("/") and not Path(image).exists():
+        return Check(name, False, "the image is not there")
+    return Check(name, True, f"{found}")
+
+
+def _release(
+    tag: Tag,
+    settings: Settings,
+    environment: Callable[[Tag, Path], dict[str, str]],
+    place: Path,
+    deadline: float,
+) -> Check:
+    name = f"release {tag.release}"
+    folder = place / f"{tag.name}.scripts"
+    directory = place / tag.name
+    for path in (folder, directory):
+        path.mkdir()
+    script = StepScript(
+        name=tag.name,
+        title=f"is {tag.release} there?",
+        directory=directory,
+        folder=folder,
+        release=tag.release,
+        argv=(tag.transform,),
+        environment=environment(tag, directory),
+        site=settings.site,
+        container=tag.container,
+        binds=(str(place), settings.site.atlas_local_root_base),
+        only_set_up=True,
+    )
+    for path, text in script.files().items():
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o700)
+    left = max(deadline - time.monotonic(), 0.1)
+    code, said = _run(list(script.command), dict(script.environment), left)
+    failed = directory / SETUP_FAILED
+    if code is None:
+        return Check(name, False, f"was not set up in {left:.0f} s")
+    if failed.is_file():
+        return Check(name, False, failed.read_text(errors="replace").strip())
+    if code:
+        last = said.strip().splitlines()[-1:] or [""]
+        return Check(name, False, f"its set-up ended with code {code}: {last[0]}")
+    return Check(name, True, f"set up, with {tag.transform}")
+
+
+def _run(argv: list[str], environment: dict[str, str], seconds: float) -> tuple[int | None, str]:
+    """Run a command; None instead of its exit code if it takes too long."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code: int | None = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            code = None
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            # One that hangs in a file system cannot be waited for.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)
+        output.seek(0)
+        return code, output.read().decode(errors="replace")
+
+
+def _room(scratch: Path, there: Path, needed_gb: float) -> Check:
+    if not os.access(there, os.W_OK):
+        return Check("scratch", False, f"{there} cannot be written")
+    free = shutil.disk_usage(there).free / 1e9
+    found = f"{scratch}, {free:.1f} GB free"
+    if free < needed_gb:
+        return Check("scratch", False, f"{found}, {needed_gb:g} are needed (scratch-gb)")
+    return Check("scratch", True, found)
+
+
+def _most_cores(chain: Chain) -> int:
+    return max(tag.cores for tag in chain.tags)
+
+
+def _cores(settings: Settings, chain: Chain) -> Check:
+    have, needed = usable_cores(), _most_cores(chain)
+    may = min(have, settings.host_cores or have)
+    found = f"{have} usable" + (f", {settings.host_cores} may be used" if may < have else "")
+    if may < needed:
+        return Check("cores", False, f"{found}, a job needs {needed}")
+    return Check("cores", True, found)
+
+
+def _memory(settings: Settings, chain: Chain) -> Check:
+    have = psutil.virtual_memory().total / 1e9
+    needed = settings.site.memory_gb * _most_cores(chain)
+    found = f"{have:.1f} GB"
+    if have < needed:
+        return Check("memory", False, f"{found}, a job needs {needed:g} (memory-gb)")
+    return Check("memory", True, found)
