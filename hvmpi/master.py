@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hvmpi.campaign.event_files import Manifest
-from hvmpi.campaign.jobs import CHARGED, Job, JobState, Kind, Outcome, Output
+from hvmpi.campaign.jobs import FailureClass, Job, JobState, Kind, Outcome, Output
 from hvmpi.campaign.journal import (
     Accepted,
     Barred,
@@ -23,11 +23,13 @@ from hvmpi.campaign.journal import (
     Withdrawn,
 )
 from hvmpi.campaign.paths import manifest
+from hvmpi.campaign.retry import Decision, decide
 from hvmpi.campaign.run import Run
 from hvmpi.channel import Channel, Idle
 from hvmpi.errors import JournalError
 from hvmpi.files import rename_beside, sha256_of, sync_directory, write_whole
 from hvmpi.messages import Assign, Goodbye, Hello, Report, Stop, Welcome
+from hvmpi.placement import Placement
 
 __all__ = ["Master", "serve"]
 
@@ -53,10 +55,8 @@ class Master:
         self._ledger = run.ledger
         self._channel = channel
         self._say = say
-        self._workers: dict[int, str] = {}
+        self._placement = Placement(run.ledger, run.settings, run.cores)
         self._expected = set(range(1, channel.size))
-        self._idle: set[int] = set()
-        self._rank_of_job: dict[int, int] = {}
         self._stopping = ""
         self._told_to_leave: float | None = None
         self._snapshot_at = 0.0
@@ -90,9 +90,8 @@ class Master:
             elif isinstance(message, Hello):
                 self._take_hello(rank, message)
             elif isinstance(message, Goodbye):
-                self._workers.pop(rank, None)
+                self._placement.leave(rank)
                 self._expected.discard(rank)
-                self._idle.discard(rank)
         if accepted:
             self._publish(accepted)
         self._hand_out()
@@ -106,18 +105,15 @@ class Master:
 
     def _take_hello(self, rank: int, hello: Hello) -> None:
         self._expected.discard(rank)
-        if hello.reason:
-            self._say(f"rank {rank} on {hello.host} is left out: {hello.reason}")
-            self._run.left_out.append(hello.reason)
+        reason = hello.reason or self._placement.take_in(rank, hello.host, hello.cores)
+        if reason:
+            self._say(f"rank {rank} on {hello.host} is left out: {reason}")
+            self._run.left_out.append(reason)
             self._channel.send(rank, Stop("left out"))
-            return
-        self._workers[rank] = hello.host
-        self._idle.add(rank)
 
     def _take_report(self, rank: int, report: Report) -> bool:
         """Journal a report; True when its outputs are to be published."""
-        self._idle.add(rank)
-        self._rank_of_job.pop(report.job, None)
+        self._placement.ended(rank, report.job, report.attempt)
         if self._ledger.running_attempt(report.job) != report.attempt:
             return False
         steps = [[s.step, s.wall_s, s.cpu_s, s.max_rss_mb, s.exit_code] for s in report.steps]
@@ -136,7 +132,7 @@ class Master:
                 )
             )
             return True
-        again, reason = self._again(report), report.reason
+        decision = self._decide(report.job, report.outcome, report.failure)
         self._write(
             Failed(
                 job=report.job,
@@ -146,25 +142,35 @@ class Master:
                 outcome=int(report.outcome),
                 exit_code=report.exit_code,
                 signal=report.signal,
-                reason=reason,
-                again=again,
+                reason=report.reason,
+                again=decision.again,
                 steps=steps,
+                failure=int(report.failure),
+                where=report.where,
+                decision=decision.reason,
             )
         )
         if report.outcome is not Outcome.INTERRUPTED:
-            name = report.outcome.name.lower()
-            self._say(f"job {report.job} attempt {report.attempt}: {name}: {reason}")
-        if not again:
-            self._put_file_aside(report.job, report.outcome, reason)
+            self._say_failed(report.job, report.attempt, report.outcome, report.reason, decision)
+        if not decision.again:
+            self._put_file_aside(report.job, report.outcome, report.reason)
         return False
 
-    def _again(self, report: Report) -> bool:
-        """Say whether the job of a failed attempt is tried once more."""
-        if report.outcome is Outcome.BAD_INPUT:
-            return False
-        if report.outcome not in CHARGED:
-            return True
-        return self._ledger.charged(report.job) + 1 < self._run.settings.max_attempts
+    def _decide(self, job: int, outcome: Outcome, failure: FailureClass) -> Decision:
+        settings = self._run.settings
+        return decide(
+            outcome,
+            failure,
+            self._ledger.spent(job),
+            max_attempts=settings.max_attempts,
+            max_lost=settings.max_lost,
+        )
+
+    def _say_failed(
+        self, job: int, attempt: int, outcome: Outcome, reason: str, decision: Decision
+    ) -> None:
+        name = outcome.name.lower()
+        self._say(f"job {job} attempt {attempt}: {name}: {reason} ({decision.reason})")
 
     def _put_file_aside(self, number: int, outcome: Outcome, reason: str) -> None:
         """Fail the jobs of an event file that cannot be read or could not be made."""
@@ -202,22 +208,13 @@ class Master:
     def _hand_out(self) -> None:
         if self._stopping:
             return
-        while self._idle:
-            number = self._ledger.next_ready()
-            if number is None:
-                return
-            rank = self._choose_rank(number)
+        while (chosen := self._placement.choose()) is not None:
+            number, rank = chosen
             job = self._ledger.job(number)
-            self._write(Started(number, job.attempt, rank, self._workers[rank], time.time()))
-            self._idle.discard(rank)
-            self._rank_of_job[number] = rank
+            host = self._placement.host(rank)
+            self._write(Started(number, job.attempt, rank, host, time.time()))
+            self._placement.started(rank, number, job.attempt)
             self._channel.send(rank, Assign(job))
-
-    def _choose_rank(self, number: int) -> int:
-        """Take a rank that did not fail this job before, when there is one."""
-        last = int(self._ledger.jobs["rank"][number])
-        others = self._idle - {last}
-        return min(others or self._idle)
 
     def _publish(self, jobs: list[int]) -> None:
         """Give accepted outputs their final names, after their lines are on the disk."""
@@ -249,11 +246,12 @@ class Master:
         return "" if part.exists() else f"the output {str(part)!r} is gone"
 
     def _withdraw(self, accepted: Accepted, reason: str) -> None:
-        again = self._ledger.charged(accepted.job) + 1 < self._run.settings.max_attempts
-        self._say(f"job {accepted.job} attempt {accepted.attempt}: output_invalid: {reason}")
-        self._write(Withdrawn(accepted.job, accepted.attempt, reason, again))
-        if not again:
-            self._put_file_aside(accepted.job, Outcome.OUTPUT_INVALID, reason)
+        job, attempt, outcome = accepted.job, accepted.attempt, Outcome.OUTPUT_INVALID
+        decision = self._decide(job, outcome, FailureClass.NONE)
+        self._say_failed(job, attempt, outcome, reason, decision)
+        self._write(Withdrawn(job, attempt, reason, decision.again, decision.reason))
+        if not decision.again:
+            self._put_file_aside(job, outcome, reason)
 
     def _place(self, job: Job, output: Output) -> None:
         part, final = (self._run.paths.resolve(path) for path in (output.part, output.path))
@@ -307,13 +305,14 @@ class Master:
     def _see_whether_over(self) -> None:
         if self._told_to_leave is None:
             finished = self._ledger.unfinished == 0
-            alone = not self._expected and not self._workers
+            alone = not self._expected and self._placement.empty
             if finished or alone:
                 if alone and not finished:
-                    self._stopping = "no worker is left"
+                    reasons = "; ".join(dict.fromkeys(self._run.left_out))
+                    self._stopping = "no worker is left" + f": {reasons}" * bool(reasons)
                 self._tell_to_leave()
             return
-        all_left = not (self._workers or self._expected)
+        all_left = self._placement.empty and not self._expected
         self.over = all_left or time.monotonic() - self._told_to_leave > _LEAVE_S
 
     def _tell_to_leave(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import JobState, Kind, Outcome, Output
 from hvmpi.campaign.plan import make_plan
+from hvmpi.campaign.retry import Spent
 from hvmpi.campaign.run import Run, begin_run
 from hvmpi.channel import LocalChannel
 from hvmpi.engine import make_engine
@@ -430,7 +431,7 @@ def test_a_failure_that_is_not_the_payloads_costs_no_attempt(table: Table) -> No
     for _ in range(5):
         table.send(1, failed(table.assigned(1), Outcome.INTERRUPTED))
     assert table.run.ledger.state(0) is JobState.RUNNING
-    assert table.run.ledger.charged(0) == 0
+    assert table.run.ledger.spent(0) == Spent()
 
 
 def test_jobs_of_an_event_file_that_could_not_be_made_fail_with_its_reason(table: Table) -> None:

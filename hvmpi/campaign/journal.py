@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 SCHEMA = "hvmpi-journal"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -177,11 +177,17 @@ class Withdrawn:
     attempt: int
     reason: str
     again: bool
+    decision: str
 
 
 @dataclass(frozen=True)
 class Failed:
-    """An attempt did not make it; ``again`` says whether the job is tried once more."""
+    """An attempt did not make it; ``again`` says whether the job is tried once more.
+
+    ``failure`` is its `hvmpi.campaign.jobs.FailureClass`, ``where`` the log and the line that tell
+    of it, relative to the folder of the attempt's logs, and ``decision`` why it is tried again, or
+    not.
+    """
 
     type: ClassVar[str] = "failed"
     job: int
@@ -194,6 +200,9 @@ class Failed:
     reason: str
     again: bool
     steps: list[list[Any]]
+    failure: int
+    where: str
+    decision: str
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ go through `Ledger.apply`, so that what is remembered and what is on disk cannot
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -18,102 +17,21 @@ import numpy.typing as npt
 from hvmpi.campaign import journal
 from hvmpi.campaign.dependencies import Dependencies
 from hvmpi.campaign.jobs import (
-    CHARGED,
     NO_EVENT_FILE,
     EventFile,
+    FailureClass,
     Job,
     JobState,
     Kind,
     Outcome,
     check_transition,
 )
+from hvmpi.campaign.ready import Ready, ReadyJobs
+from hvmpi.campaign.retry import Budget, Spent, budget_of, goes_elsewhere
+from hvmpi.campaign.rows import ATTEMPT_FIELDS, JOB_FIELDS, STEP_FIELDS, Rows, Texts
 from hvmpi.errors import JournalError
 
-__all__ = ["ATTEMPT_FIELDS", "JOB_FIELDS", "STEP_FIELDS", "Ledger", "replay"]
-
-JOB_FIELDS: list[tuple[str, str]] = [
-    ("job", "i4"),
-    ("kind", "u1"),
-    ("state", "u1"),
-    ("outcome", "u1"),
-    ("attempts", "u2"),
-    ("run_number", "i4"),
-    ("event_file", "i4"),
-    ("skip_events", "i8"),
-    ("first_event", "i8"),
-    ("events", "i8"),
-    ("events_out", "i8"),
-    ("host", "i4"),
-    ("rank", "i4"),
-    ("started", "f8"),
-    ("wall_s", "f4"),
-    ("cpu_s", "f4"),
-    ("max_rss_mb", "f4"),
-    ("exit_code", "i4"),
-    ("reason", "i4"),
-]
-ATTEMPT_FIELDS: list[tuple[str, str]] = [
-    ("job", "i4"),
-    ("attempt", "u2"),
-    ("host", "i4"),
-    ("rank", "i4"),
-    ("started", "f8"),
-    ("wall_s", "f4"),
-    ("cpu_s", "f4"),
-    ("max_rss_mb", "f4"),
-    ("exit_code", "i4"),
-    ("signal", "i4"),
-    ("outcome", "u1"),
-    ("reason", "i4"),
-]
-STEP_FIELDS: list[tuple[str, str]] = [
-    ("job", "i4"),
-    ("attempt", "u2"),
-    ("step", "i4"),
-    ("wall_s", "f4"),
-    ("cpu_s", "f4"),
-    ("max_rss_mb", "f4"),
-    ("exit_code", "i4"),
-]
-
-
-class _Rows:
-    """A structured array that grows by doubling."""
-
-    def __init__(self, fields: list[tuple[str, str]]) -> None:
-        self._array = np.zeros(64, dtype=fields)
-        self._length = 0
-
-    def __len__(self) -> int:
-        return self._length
-
-    def append(self, row: tuple[Any, ...]) -> int:
-        if self._length == len(self._array):
-            self._array = np.concatenate([self._array, np.zeros_like(self._array)])
-        self._array[self._length] = row
-        self._length += 1
-        return self._length - 1
-
-    @property
-    def view(self) -> npt.NDArray[Any]:
-        return self._array[: self._length]
-
-
-class _Texts:
-    """Texts that repeat, each kept once and known by its row; -1 is none."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self._rows: dict[str, int] = {}
-
-    def row(self, text: str) -> int:
-        if not text:
-            return -1
-        row = self._rows.get(text)
-        if row is None:
-            row = self._rows[text] = len(self.texts)
-            self.texts.append(text)
-        return row
+__all__ = ["Ledger", "fold", "replay"]
 
 
 class Ledger:
@@ -145,14 +63,16 @@ class Ledger:
         self._job_sizes: list[int] = []
         self._after: list[list[int]] = []
         self._dependencies = Dependencies([], [])
-        self._ready: list[int] = []
-        self._attempts = _Rows(ATTEMPT_FIELDS)
-        self._steps = _Rows(STEP_FIELDS)
-        self._hosts = _Texts()
-        self._reasons = _Texts()
-        self._step_names = _Texts()
+        self._ready = ReadyJobs(self.jobs)
+        self._attempts = Rows(ATTEMPT_FIELDS)
+        self._steps = Rows(STEP_FIELDS)
+        self._hosts = Texts()
+        self._reasons = Texts()
+        self._places = Texts()
+        self._step_names = Texts()
         self._open: dict[int, int] = {}
         self._charged: npt.NDArray[np.uint16] = np.zeros(0, dtype=np.uint16)
+        self._lost: npt.NDArray[np.uint16] = np.zeros(0, dtype=np.uint16)
         self._jobs_of_file: dict[int, list[tuple[int, int]]] = {}
         self._appliers = {
             journal.RunBegun: self._run_begun,
@@ -194,8 +114,13 @@ class Ledger:
 
     @property
     def reasons(self) -> list[str]:
-        """Texts of the reasons that rows refer to."""
+        """Texts of the reasons and decisions that rows refer to."""
         return self._reasons.texts
+
+    @property
+    def places(self) -> list[str]:
+        """Logs, with lines, that rows refer to."""
+        return self._places.texts
 
     @property
     def step_names(self) -> list[str]:
@@ -227,9 +152,9 @@ class Ledger:
         """Count the jobs that must be done before this one can start, and are not."""
         return self._dependencies.unmet(job)
 
-    def charged(self, job: int) -> int:
-        """Count the attempts that were used up by the payload since the last start."""
-        return int(self._charged[job])
+    def spent(self, job: int) -> Spent:
+        """Count the attempts that were used up since the last start."""
+        return Spent(int(self._charged[job]), int(self._lost[job]))
 
     def running_attempt(self, job: int) -> int | None:
         """Give the number of the attempt that is under way; None when there is none."""
@@ -240,14 +165,14 @@ class Ledger:
         """List the jobs that are under way."""
         return sorted(self._open)
 
-    def next_ready(self) -> int | None:
-        """Give the ready job of the lowest number; None when there is none."""
-        while self._ready:
-            job = self._ready[0]
-            if self.jobs["state"][job] == JobState.READY:
-                return job
-            heapq.heappop(self._ready)
-        return None
+    def ready(self) -> list[Ready]:
+        """Give the ready job of the lowest number of each kind and hosts to avoid, lowest first."""
+        return self._ready.heads()
+
+    def kinds_left(self) -> list[Kind]:
+        """List the kinds of the jobs that are not done."""
+        kinds = np.unique(self.jobs["kind"][self.jobs["state"] != JobState.DONE])
+        return [Kind(int(kind)) for kind in kinds]
 
     def job(self, number: int) -> Job:
         """Describe a job as its next attempt."""
@@ -297,7 +222,7 @@ class Ledger:
         rows["skip_events"] = skip
         rows["first_event"] = entry.numbers or file.first_event + skip
         rows["events"] = np.minimum(entry.job_size, entry.events - skip)
-        for field in ("events_out", "host", "rank", "reason"):
+        for field in ("events_out", "host", "rank", "reason", "where"):
             rows[field] = -1
         self._planned.append(rows)
         self._job_sizes.append(entry.job_size)
@@ -316,10 +241,10 @@ class Ledger:
         self._planned.clear()
         self._after.clear()
         self._charged = np.zeros(len(self.jobs), dtype=np.uint16)
+        self._lost = np.zeros(len(self.jobs), dtype=np.uint16)
         for state in JobState:
             self.counts[state] = int(np.count_nonzero(self.jobs["state"] == state))
-        # An ascending list is a heap already.
-        self._ready = np.flatnonzero(self.jobs["state"] == JobState.READY).tolist()
+        self._ready = ReadyJobs(self.jobs)
         self.plan_complete = True
 
     # Attempts
@@ -331,7 +256,9 @@ class Ledger:
         self.counts[before] -= 1
         self.counts[after] += 1
         if after is JobState.READY:
-            heapq.heappush(self._ready, job)
+            self._ready.push(job)
+        elif after in (JobState.DONE, JobState.FAILED):
+            self._ready.forget(job)
 
     def _started(self, entry: journal.Started) -> None:
         self._move(entry.job, JobState.RUNNING)
@@ -341,12 +268,13 @@ class Ledger:
         row["host"] = host
         row["rank"] = entry.rank
         row["started"] = entry.time
-        row["outcome"] = Outcome.NONE
-        for field in ("wall_s", "cpu_s", "max_rss_mb", "exit_code"):
+        for field in ("outcome", "failure", "wall_s", "cpu_s", "max_rss_mb", "exit_code"):
             row[field] = 0
-        row["reason"] = -1
+        for field in ("reason", "where"):
+            row[field] = -1
+        blank = (0.0, 0.0, 0.0, 0, 0, Outcome.NONE, FailureClass.NONE, -1, -1, -1)
         self._open[entry.job] = self._attempts.append(
-            (entry.job, entry.attempt, host, entry.rank, entry.time, 0, 0, 0, 0, 0, 0, -1)
+            (entry.job, entry.attempt, host, entry.rank, entry.time, *blank)
         )
 
     def _close(
@@ -370,7 +298,13 @@ class Ledger:
             row["exit_code"] = exit_code
             row["outcome"] = outcome
             row["reason"] = reason
-        self._attempts.view[open_row]["signal"] = signal
+            if isinstance(entry, journal.Failed):
+                row["failure"] = entry.failure
+                row["where"] = self._places.row(entry.where)
+        attempt = self._attempts.view[open_row]
+        attempt["signal"] = signal
+        if isinstance(entry, journal.Failed):
+            attempt["decision"] = self._reasons.row(entry.decision)
         for step in entry.steps:
             self._steps.append((entry.job, entry.attempt, self._step_names.row(step[0]), *step[1:]))
         return True
@@ -404,6 +338,7 @@ class Ledger:
         for place in (attempts[row[-1] :], self.jobs[entry.job : entry.job + 1]):
             place["outcome"][0] = Outcome.OUTPUT_INVALID
             place["reason"][0] = reason
+        attempts["decision"][row[-1]] = self._reasons.row(entry.decision)
         self.jobs["events_out"][entry.job] = -1
         self._charged[entry.job] += 1
         self._move(entry.job, JobState.READY if entry.again else JobState.FAILED)
@@ -411,9 +346,15 @@ class Ledger:
     def _failed(self, entry: journal.Failed) -> None:
         outcome = Outcome(entry.outcome)
         if self._close(entry, outcome, entry.exit_code, entry.signal):
+            failure = FailureClass(entry.failure)
+            if goes_elsewhere(outcome, failure):
+                self._ready.avoid(entry.job, int(self.jobs["host"][entry.job]))
+            elif outcome is not Outcome.INTERRUPTED:
+                self._ready.forget(entry.job)
             self._move(entry.job, JobState.READY if entry.again else JobState.FAILED)
-            if outcome in CHARGED:
-                self._charged[entry.job] += 1
+            budget = budget_of(outcome, failure)
+            self._charged[entry.job] += budget is Budget.PAYLOAD
+            self._lost[entry.job] += budget is Budget.LOST
 
     def _put_aside(self, entry: journal.FilePutAside) -> None:
         file = self.event_files[entry.event_file]
@@ -436,7 +377,9 @@ class Ledger:
         for job in jobs:
             self._move(job, JobState.FAILED)
             self.jobs["outcome"][job] = Outcome.BAD_INPUT
+            self.jobs["failure"][job] = FailureClass.NONE
             self.jobs["reason"][job] = row
+            self.jobs["where"][job] = -1
 
     # Beginning and end
 
@@ -444,6 +387,7 @@ class Ledger:
         self.ended = None
         self.launches.append(entry.launch)
         self._charged[:] = 0
+        self._lost[:] = 0
         reason = self._reasons.row(entry.reason)
         for job, row in list(self._open.items()):
             attempt = self._attempts.view[row]
@@ -455,6 +399,7 @@ class Ledger:
         self._open.clear()
         for job in np.flatnonzero(self.jobs["state"] == JobState.FAILED).tolist():
             self._retry(job)
+        self._ready.queue_all()
 
     def _retry(self, job: int) -> None:
         self._move(job, JobState.WAITING if self.waiting_on(job) else JobState.READY)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hvmpi import __version__
-from hvmpi.campaign.jobs import JobState, Kind, Outcome
+from hvmpi.campaign.jobs import FailureClass, JobState, Kind, Outcome
 from hvmpi.campaign.ledger import Ledger, replay
 from hvmpi.campaign.lock import holder
 from hvmpi.campaign.paths import MERGED_STEM, SUFFIXES, RunPaths, job_stem, library_stem
@@ -33,9 +33,16 @@ __all__ = [
 ]
 
 SCHEMA = "hvmpi-status"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-_ENUMS: dict[str, type[IntEnum]] = {"kind": Kind, "state": JobState, "outcome": Outcome}
+_ENUMS: dict[str, type[IntEnum]] = {
+    "kind": Kind,
+    "state": JobState,
+    "outcome": Outcome,
+    "failure": FailureClass,
+}
+_TEXTS = {"host": "hosts", "reason": "reasons", "where": "places", "decision": "reasons"}
+"""Columns that hold rows of a table of texts, and that table."""
 
 
 def _names(enum: type[IntEnum]) -> dict[str, int]:
@@ -132,6 +139,7 @@ def _image(ledger: Ledger, settings: dict[str, Any], state: str) -> io.BytesIO:
         file["event_files"] = _event_files(ledger)
         file["hosts"] = _named(ledger.hosts, "name")
         file["reasons"] = _named(ledger.reasons, "text")
+        file["places"] = _named(ledger.places, "text")
     return image
 
 
@@ -145,9 +153,10 @@ class Status:
     attributes : dict
         The root attributes; ``settings`` as a dict.
     jobs, attempts, steps, event_files : ndarray
-        As on disk; ``host`` and ``reason`` hold the texts, ``kind``, ``state`` and ``outcome``
-        the names, and ``jobs`` has ``sample``, ``output`` and ``log`` too: the path of what the
-        job made (empty before it is done) and of the directory of its logs.
+        As on disk; ``host``, ``reason``, ``where`` and ``decision`` hold the texts, ``kind``,
+        ``state``, ``outcome`` and ``failure`` the names, and ``jobs`` has ``sample``, ``output``
+        and ``log`` too: the path of what the job made (empty before it is done) and of the
+        directory of its logs.
     """
 
     path: Path
@@ -214,15 +223,14 @@ def _read(source: Path | io.BytesIO, path: Path) -> Status:
         msg = f"status file {str(path)!r} cannot be read ({error})"
         raise InputError(msg) from error
     attributes["settings"] = json.loads(attributes["settings"])
-    hosts = _decoded(tables["hosts"]["name"])
-    reasons = _decoded(tables["reasons"]["text"])
     files = _decode_table(tables["event_files"])
-    jobs = _joined(tables["jobs"], hosts, reasons)
+    texts = {name: _decoded(tables[of][tables[of].dtype.names[0]]) for name, of in _TEXTS.items()}
+    jobs = _joined(tables["jobs"], texts)
     return Status(
         path=path,
         attributes=attributes,
         jobs=_with_paths(jobs, files, path.parent, attributes["settings"]),
-        attempts=_joined(tables["attempts"], hosts, reasons),
+        attempts=_joined(tables["attempts"], texts),
         steps=_decode_table(tables["steps"]),
         event_files=files,
     )
@@ -272,15 +280,13 @@ def _looked_up(rows: npt.NDArray[Any], texts: npt.NDArray[Any]) -> npt.NDArray[A
     return with_none[rows]  # type: ignore[no-any-return]
 
 
-def _joined(
-    table: npt.NDArray[Any], hosts: npt.NDArray[Any], reasons: npt.NDArray[Any]
-) -> npt.NDArray[Any]:
+def _joined(table: npt.NDArray[Any], texts: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    there = set(table.dtype.names or ())
     columns = {
-        "host": _looked_up(table["host"], hosts),
-        "reason": _looked_up(table["reason"], reasons),
+        name: _looked_up(table[name], column) for name, column in texts.items() if name in there
     }
     for name, enum in _ENUMS.items():
-        if name in (table.dtype.names or ()):
+        if name in there:
             names = np.array([member.name.lower() for member in enum], dtype=object)
             columns[name] = names[table[name]]
     return _with_columns(table, columns)

@@ -40,7 +40,9 @@ def same(one: Ledger, other: Ledger) -> bool:
         and one.counts == other.counts
         and one.event_files == other.event_files
         and one.accepted == other.accepted
-        and (one.hosts, one.reasons) == (other.hosts, other.reasons)
+        and (one.hosts, one.reasons, one.places) == (other.hosts, other.reasons, other.places)
+        and one.ready() == other.ready()
+        and [one.spent(job) for job in one.jobs["job"]] == [other.spent(j) for j in one.jobs["job"]]
     )
 
 
@@ -165,8 +167,8 @@ def test_a_line_that_does_not_follow_is_named(campaign: RunOnDisk, tmp_path: Pat
 def test_another_schema_is_refused_naming_both(campaign: RunOnDisk, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     text = campaign.journal.read_bytes()
-    path.write_bytes(text.replace(b'"schema_version":2', b'"schema_version":7', 1))
-    with pytest.raises(JournalError, match=r"hvmpi-journal 7, this hvmpi reads hvmpi-journal 2"):
+    path.write_bytes(text.replace(b'"schema_version":3', b'"schema_version":7', 1))
+    with pytest.raises(JournalError, match=r"hvmpi-journal 7, this hvmpi reads hvmpi-journal 3"):
         replay(path)
 
 

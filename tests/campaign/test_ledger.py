@@ -14,15 +14,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import (
-    CHARGED,
     NO_EVENT_FILE,
     TRANSITIONS,
+    FailureClass,
     JobState,
     Kind,
     Outcome,
     check_transition,
 )
 from hvmpi.campaign.ledger import Ledger
+from hvmpi.campaign.ready import Ready
+from hvmpi.campaign.retry import Budget, Spent, budget_of, goes_elsewhere
 from hvmpi.errors import JournalError
 
 BATCHES = 3
@@ -97,9 +99,25 @@ def accepted(job: int, attempt: int) -> journal.Accepted:
 
 
 def failed(
-    job: int, attempt: int, *, again: bool, outcome: int = Outcome.PAYLOAD_FAILED
+    job: int,
+    attempt: int,
+    *,
+    again: bool,
+    outcome: int = Outcome.PAYLOAD_FAILED,
+    failure: FailureClass = FailureClass.NONE,
 ) -> journal.Failed:
-    return journal.Failed(job, attempt, 6.0, 1.0, outcome, 3, 0, "why", again, [])
+    where = f"noop.log:{int(failure)}"
+    return journal.Failed(
+        job, attempt, 6.0, 1.0, outcome, 3, 0, "why", again, [], failure, where, "again"
+    )
+
+
+def named(ledger: Ledger) -> list[tuple[int, Kind, tuple[str, ...]]]:
+    """Give the ready jobs that come first, with the names of the hosts that they avoid."""
+    return [
+        (ready.job, ready.kind, tuple(ledger.hosts[host] for host in ready.avoid))
+        for ready in ledger.ready()
+    ]
 
 
 class Campaign(RuleBasedStateMachine):
@@ -114,6 +132,9 @@ class Campaign(RuleBasedStateMachine):
         }
         self.attempts: Counter[int] = Counter()
         self.charged: Counter[int] = Counter()
+        self.lost: Counter[int] = Counter()
+        self.ranks: dict[int, int] = {}
+        self.avoid: dict[int, list[str]] = {}
         self.accepted: set[int] = set()
 
     def apply(self, entry: journal.Entry) -> None:
@@ -130,11 +151,19 @@ class Campaign(RuleBasedStateMachine):
     def under_way(self) -> list[int]:
         return [job for job in self.jobs(JobState.RUNNING) if job not in self.accepted]
 
+    def heads(self) -> list[tuple[int, Kind, tuple[str, ...]]]:
+        """Give the lowest ready job of each kind and hosts to avoid."""
+        heads: dict[tuple[Kind, tuple[str, ...]], int] = {}
+        for job in self.jobs(JobState.READY):
+            kind = Kind(int(self.ledger.jobs["kind"][job]))
+            heads.setdefault((kind, tuple(self.avoid.get(job, ()))), job)
+        return sorted((job, *group) for group, job in heads.items())
+
     @precondition(lambda self: self.jobs(JobState.READY))
-    @rule(rank=st.integers(1, 5))
-    def start(self, rank: int) -> None:
-        job = self.ledger.next_ready()
-        assert job == min(self.jobs(JobState.READY))
+    @rule(data=st.data(), rank=st.integers(1, 3))
+    def start(self, data: st.DataObject, rank: int) -> None:
+        job = data.draw(st.sampled_from(self.heads()))[0]
+        self.ranks[job] = rank
         self.attempts[job] += 1
         assert self.ledger.job(job).attempt == self.attempts[job]
         self.apply(started(job, self.attempts[job], rank))
@@ -154,17 +183,33 @@ class Campaign(RuleBasedStateMachine):
         self.apply(journal.Published(job, self.attempts[job]))
         self.accepted.discard(job)
         self.states[job] = JobState.DONE
+        self.avoid.pop(job, None)
         for other in self.jobs(JobState.WAITING):
             if not self.unmet(other):
                 self.states[other] = JobState.READY
 
     @precondition(lambda self: self.under_way)
-    @rule(data=st.data(), again=st.booleans(), outcome=st.sampled_from(list(Outcome)[2:]))
-    def fail(self, data: st.DataObject, again: bool, outcome: Outcome) -> None:
+    @rule(
+        data=st.data(),
+        again=st.booleans(),
+        outcome=st.sampled_from(list(Outcome)[2:]),
+        failure=st.sampled_from(FailureClass),
+    )
+    def fail(
+        self, data: st.DataObject, again: bool, outcome: Outcome, failure: FailureClass
+    ) -> None:
         job = data.draw(st.sampled_from(self.under_way))
-        self.apply(failed(job, self.attempts[job], again=again, outcome=outcome))
+        self.apply(failed(job, self.attempts[job], again=again, outcome=outcome, failure=failure))
         self.states[job] = JobState.READY if again else JobState.FAILED
-        self.charged[job] += outcome in CHARGED
+        self.charged[job] += budget_of(outcome, failure) is Budget.PAYLOAD
+        self.lost[job] += budget_of(outcome, failure) is Budget.LOST
+        host = f"host{self.ranks[job]}"
+        if not again:
+            self.avoid.pop(job, None)
+        elif goes_elsewhere(outcome, failure):
+            self.avoid[job] = [h for h in self.avoid.get(job, []) if h != host] + [host]
+        elif outcome is not Outcome.INTERRUPTED:
+            self.avoid.pop(job, None)
         if job in GENERATION and not again:
             self.apply(journal.FilePutAside(GENERATION.index(job), "not made"))
             for other in READERS[job]:
@@ -197,7 +242,8 @@ class Campaign(RuleBasedStateMachine):
     @rule()
     def resume(self) -> None:
         self.apply(journal.Resumed(7.0, "again", {}, "launch", "ended while the job ran"))
-        self.charged.clear()
+        for forgotten in (self.charged, self.lost, self.avoid):
+            forgotten.clear()
         for job in self.under_way:
             self.states[job] = JobState.READY
         for job in self.jobs(JobState.FAILED):
@@ -222,13 +268,21 @@ class Campaign(RuleBasedStateMachine):
         assert set(ledger.accepted) == self.accepted
         numbers = range(len(AFTER))
         assert ledger.jobs["attempts"].tolist() == [self.attempts[job] for job in numbers]
-        assert [ledger.charged(job) for job in numbers] == [self.charged[job] for job in numbers]
+        assert [ledger.spent(job) for job in numbers] == [
+            Spent(self.charged[job], self.lost[job]) for job in numbers
+        ]
+        assert named(ledger) == self.heads()
         assert len(ledger.attempts) == self.attempts.total()
 
     def teardown(self) -> None:
         replayed = ledger_of(self.entries)
         for name in ("jobs", "attempts", "steps"):
             assert np.array_equal(getattr(replayed, name), getattr(self.ledger, name))
+        for name in ("hosts", "reasons", "places"):
+            assert getattr(replayed, name) == getattr(self.ledger, name)
+        assert named(replayed) == named(self.ledger)
+        for job in range(len(AFTER)):
+            assert replayed.spent(job) == self.ledger.spent(job)
 
 
 TestCampaign = Campaign.TestCase
@@ -303,6 +357,30 @@ def test_a_row_that_waits_for_itself_or_a_later_one_raises(after: list[int]) -> 
 def test_texts_stand_once() -> None:
     entries = [e for n in range(1, 6) for e in (started(0, n), failed(0, n, again=True))]
     ledger = ledger_of([*plan(), *entries])
-    assert (ledger.hosts, ledger.reasons) == (["host1"], ["why"])
+    assert (ledger.hosts, ledger.reasons) == (["host1"], ["why", "again"])
+    assert ledger.places == ["noop.log:0"]
     assert set(ledger.attempts["reason"].tolist()) == {0}
+    assert set(ledger.attempts["decision"].tolist()) == {1}
     assert ledger.jobs["reason"].tolist() == [0] + [-1] * 8
+
+
+def test_a_job_avoids_the_hosts_of_its_last_failures() -> None:
+    passing = FailureClass.PASSING
+    seen = []
+    ledger = ledger_of(plan())
+    for attempt, (rank, failure) in enumerate(
+        [(1, passing), (2, passing), (1, passing), (3, FailureClass.ONCE_MORE)], 1
+    ):
+        ledger.apply(started(0, attempt, rank))
+        ledger.apply(failed(0, attempt, again=True, failure=failure))
+        seen.append(next(ready[2] for ready in named(ledger) if ready[0] == 0))
+    assert seen == [("host1",), ("host1", "host2"), ("host2", "host1"), ()]
+
+
+def test_a_job_that_avoids_a_host_stands_in_no_ones_way() -> None:
+    lost = failed(0, 1, again=True, failure=FailureClass.PASSING)
+    ledger = ledger_of([*plan(), started(0, 1), lost])
+    generation = Kind.GENERATION
+    assert ledger.ready() == [Ready(0, generation, (0,)), Ready(3, generation)]
+    ledger.apply(journal.Resumed(7.0, "again", {}, "launch", "ended"))
+    assert ledger.ready() == [Ready(0, generation)]

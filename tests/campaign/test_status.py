@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 
 import hvmpi
-from hvmpi.campaign.jobs import JobState, Kind, Outcome
+from hvmpi.campaign.jobs import FailureClass, JobState, Kind, Outcome
 from hvmpi.campaign.status import read_status
 from hvmpi.errors import InputError
 from tests.conftest import Place, RunOnDisk, clean_environment, shell, wait_for
 
 JOBS = [
-    "job", "kind", "state", "outcome", "attempts", "run_number", "event_file", "skip_events",
-    "first_event", "events", "events_out", "host", "rank", "started", "wall_s", "cpu_s",
-    "max_rss_mb", "exit_code", "reason",
+    "job", "kind", "state", "outcome", "failure", "attempts", "run_number", "event_file",
+    "skip_events", "first_event", "events", "events_out", "host", "rank", "started", "wall_s",
+    "cpu_s", "max_rss_mb", "exit_code", "reason", "where",
 ]  # fmt: skip
 ATTEMPTS = [
     "job", "attempt", "host", "rank", "started", "wall_s", "cpu_s", "max_rss_mb", "exit_code",
-    "signal", "outcome", "reason",
+    "signal", "outcome", "failure", "reason", "where", "decision",
 ]  # fmt: skip
 STEPS = ["job", "attempt", "step", "wall_s", "cpu_s", "max_rss_mb", "exit_code"]
 EVENT_FILES = ["path", "sample", "run_number", "batch", "events", "size", "sha256"]
@@ -73,7 +73,11 @@ def test_enums(file: h5py.File) -> None:
     for field, enum in (("kind", Kind), ("state", JobState), ("outcome", Outcome)):
         names = h5py.check_enum_dtype(file["jobs"].dtype[field])
         assert names == {member.name.lower(): member.value for member in enum}
-    assert h5py.check_enum_dtype(file["attempts"].dtype["outcome"]) is not None
+    for field in ("outcome", "failure"):
+        assert h5py.check_enum_dtype(file["attempts"].dtype[field]) is not None
+    names = h5py.check_enum_dtype(file["jobs"].dtype["failure"])
+    assert names == {member.name.lower(): member.value for member in FailureClass}
+    assert _names(file, "failure") == ("none passing resources once_more permanent check_the_files")
     # As the design spells them, in the order of their values.
     assert _names(file, "kind") == "generation library reconstruction merge"
     assert _names(file, "state") == "waiting ready running done failed"
@@ -93,9 +97,18 @@ def test_rows_refer_to_texts_that_stand_once(file: h5py.File) -> None:
     assert file["hosts"].dtype.names == ("name",)
     assert file["reasons"].dtype.names == ("text",)
     assert len(file["hosts"]) == 1
-    assert file["reasons"]["text"].tolist() == [b"noop ended with code 3"]
+    assert file["reasons"]["text"].tolist() == [
+        b"noop ended with code 3",
+        b"payload failed: again, 1 of 2 attempts used",
+        b"payload failed: the 2 attempts are used up",
+    ]
+    assert file["places"].dtype.names == ("text",)
+    assert file["places"]["text"].tolist() == [b"noop.log"]
     assert jobs["reason"].tolist() == [-1, -1, 0, -1]
     assert attempts["reason"].tolist() == [-1, -1, 0, 0, -1]
+    assert attempts["decision"].tolist() == [-1, -1, 1, 2, -1]
+    assert jobs["where"].tolist() == [-1, -1, 0, -1]
+    assert attempts["where"].tolist() == [-1, -1, 0, 0, -1]
     assert set(jobs["event_file"]) == {0}
 
 
@@ -131,6 +144,12 @@ def test_read_status_joins_the_tables(finished: RunOnDisk) -> None:
     assert all(path.is_file() for path in outputs)
     assert jobs["output"][2] == ""
     assert (Path(jobs["log"][2]) / "attempt2" / "noop.log").is_file()
+    assert jobs["failure"].tolist() == ["none"] * 4
+    assert jobs["where"].tolist() == ["", "", "noop.log", ""]
+    assert status.attempts["decision"].tolist() == [
+        "", "", "payload failed: again, 1 of 2 attempts used",
+        "payload failed: the 2 attempts are used up", "",
+    ]  # fmt: skip
     assert status.attempts["outcome"].tolist().count("payload_failed") == 2
     assert status.attributes["settings"]["job-size"] == 2
 
@@ -190,5 +209,5 @@ def test_what_is_no_status_file_is_refused(tmp_path: Path) -> None:
         read_status(path)
     with h5py.File(path, "w") as file:
         file.attrs["schema"], file.attrs["schema_version"] = "hvmpi-status", 9
-    with pytest.raises(InputError, match="hvmpi-status 9, this hvmpi reads hvmpi-status 1"):
+    with pytest.raises(InputError, match="hvmpi-status 9, this hvmpi reads hvmpi-status 2"):
         read_status(path)
