@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -122,6 +123,47 @@ def test_children_of_a_killed_worker_die(three: Place) -> None:
     wait_for(lambda: not payload.is_running() or payload.status() == "zombie")
 
 
+FAMILY = """
+sleep 600 &
+set -m
+sleep 600 &
+bash -c 'trap "" TERM; while :; do sleep 0.1; done' &
+echo $$ > "$1.part"
+mv "$1.part" "$1"
+wait
+"""
+"""A payload's children: in its group, in groups of their own, and one that ignores SIGTERM."""
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize("victim", ["the worker", "rank 0", "mpirun"])
+def test_nothing_that_a_payload_started_outlives_its_worker(
+    three: Place, victim: str, name: str
+) -> None:
+    (three.root / "family.sh").write_text(FAMILY)
+    told = three.root / "told"
+    otherwise = f'bash "{three.root}/family.sh" "{told}"'
+    process = three.start(*THREE_JOBS, *until_mended(three, otherwise), ranks=3)
+    wait_for(told.exists)
+    session = os.getsid(int(told.read_text()))
+    worker = psutil.Process(session).parent()
+    assert worker is not None
+    (guardian,) = [child for child in worker.children() if child.pid != session]
+    number = signal.Signals[name]
+    # Where another worker takes the job over, it finds nothing wrong.
+    (three.root / "mended").touch()
+    if victim == "mpirun":
+        process.send_signal(number)
+    elif victim == "the worker":
+        worker.send_signal(number)
+    else:
+        lock = json.loads((three.run().directory / "lock.json").read_text())
+        os.kill(lock["pid"], number)
+    wait_for(lambda: not _alive(session), 10.0)
+    wait_for(lambda: not guardian.is_running() or guardian.status() == psutil.STATUS_ZOMBIE)
+    three.finish(process)
+
+
 def test_the_ranks_leave_the_cores_to_the_payloads(three: Place) -> None:
     process = three.start(*THREE_JOBS, *shell('sleep 2; touch "$4"'), ranks=3)
     wait_for(lambda: three.runs() and len(_running(three.run())) == 2)
@@ -175,6 +217,16 @@ def _running(run: RunOnDisk) -> set[int]:
     started = [entry.job for entry in entries if isinstance(entry, journal.Started)]
     over = {e.job for e in entries if isinstance(e, journal.Published | journal.Failed)}
     return set(started) - over if len(set(started)) >= 2 else set()
+
+
+def _alive(session: int) -> list[psutil.Process]:
+    """List the processes of a session."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(process.pid) == session and process.info["status"] != "zombie":
+                found.append(process)
+    return found
 
 
 def _done(run: RunOnDisk) -> set[int]:
