@@ -85,7 +85,7 @@ BY_EXIT_CODE: Mapping[int, Cause] = MappingProxyType(
             _SETUP,
             _PERMANENT,
             "could not set its transform up",
-            "Check the release of the tag: is the transform part of it?",
+            "Name a release in the tag that has the transform.",
         ),
         4: Cause("TRF_ARG_CONV_FAIL", _SETUP, _PERMANENT, "got a value of wrong type", _MEND_TAG),
         5: Cause("TRF_ARG_OUT_OF_RANGE", _SETUP, _PERMANENT, "got a value out of range", _MEND_TAG),
@@ -126,7 +126,7 @@ BY_EXIT_CODE: Mapping[int, Cause] = MappingProxyType(
             _SETUP,
             _PERMANENT,
             "cannot be configured for its derivation",
-            "Check the format of the derivation in the tag: does its release have it?",
+            "Name a format of the derivation in the tag that its release has.",
         ),
         19: Cause(
             "TRF_GRAPH_STEERING_ERROR", _SETUP, _PERMANENT, "cannot follow its steering", _MEND_TAG
@@ -212,7 +212,7 @@ BY_EXIT_CODE: Mapping[int, Cause] = MappingProxyType(
             _SETUP,
             _ONCE_MORE,
             "did not find its transform",
-            "Check the release of the tag: is the transform part of it?",
+            "Name a release in the tag that has the transform.",
         ),
         250: Cause(
             "TRF_UNEXPECTED_TRF_EXCEPTION", _PAYLOAD, _ONCE_MORE, "met an exception", _READ_LOG
