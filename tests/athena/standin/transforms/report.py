@@ -1,11 +1,10 @@
 """The report of a stand-in: jobReport.json as version 2.1.2 of the framework writes it."""
 
 import json
+import os
 import re
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 
 class TransformError(Exception):
@@ -16,34 +15,32 @@ class TransformError(Exception):
         self.code = code
 
 
-@dataclass
+# No dataclasses here: to import them takes as long as all the rest.
 class OutputFile:
     """A file that is made; one of a format that filters may have fewer events."""
 
-    kind: str
-    argument: str
-    path: Path
-    nentries: int | None = None
-    filters: bool = False
+    def __init__(self, kind: str, argument: str, path: Path, filters: bool = False) -> None:
+        self.kind, self.argument, self.path, self.filters = kind, argument, path, filters
+        self.nentries: int | None = None
 
     def entry(self) -> dict:
         there = self.path.exists()
         file = {"name": self.path.name, "nentries": self.nentries}
         if there:
-            file |= {"file_guid": str(uuid4()).upper(), "file_size": self.path.stat().st_size}
+            file |= {"file_guid": _guid(), "file_size": self.path.stat().st_size}
         return {"type": self.kind, "argName": self.argument, "subFiles": [file]}
 
 
-@dataclass
 class Executor:
     """What became of one substep."""
 
-    name: str
-    rc: int = -1
-    status_ok: bool = False
-    wall_s: float = 0.0
-    bad_lines: list[str] = field(default_factory=list)
-    details: dict[str, list[dict]] = field(default_factory=dict)
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rc = -1
+        self.status_ok = False
+        self.wall_s = 0.0
+        self.bad_lines: list[str] = []
+        self.details: dict[str, list[dict]] = {}
 
     def ran(self, rc: int, wall_s: float, lines: list[str], bad: re.Pattern[str]) -> None:
         self.rc, self.wall_s, self.status_ok = rc, wall_s, rc == 0
@@ -72,6 +69,11 @@ class Executor:
                 "details": self.details,
             },
         }
+
+
+def _guid() -> str:
+    digits = os.urandom(16).hex().upper()
+    return "-".join([digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]])
 
 
 class Report:

@@ -70,7 +70,11 @@ def parse(transform: str, argv: list[str]) -> dict[str, list[str]]:
     kinds = json.loads((HERE / "arguments.json").read_text())
     kinds = kinds[transform.removesuffix(".py").replace("Generate_tf", "Gen_tf")]
     parser = argparse.ArgumentParser(prog=transform)
+    words = {word.partition("=")[0] for word in argv if word.startswith("--")}
     for name, kind in kinds.items():
+        # All of them would take longer than all the rest; argparse knows abbreviations.
+        if not any(f"--{name}".startswith(word) for word in words):
+            continue
         kind, _, count = kind.partition(" nargs=")
         if count == "0":
             parser.add_argument(f"--{name}", action="store_const", const=["True"])
