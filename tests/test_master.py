@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hvmpi import __version__
 from hvmpi.campaign import journal
-from hvmpi.campaign.jobs import JobState, Kind, Outcome, Output
+from hvmpi.campaign.jobs import FailureClass, JobState, Kind, Outcome, Output
 from hvmpi.campaign.plan import make_plan
 from hvmpi.campaign.retry import Spent
 from hvmpi.campaign.run import Run, begin_run
@@ -303,6 +304,10 @@ def test_products_and_logs_can_lie_elsewhere(place: Place) -> None:
 # No barrier: a master with workers that are moved by hand
 
 
+def hello(host: str, cores: int = 1, *, version: str = __version__, late_s: float = 0.0) -> Hello:
+    return Hello(host, 1, "", cores, version, time.time() + late_s)
+
+
 class Table:
     """A master and two workers of which the test decides when they answer."""
 
@@ -337,8 +342,13 @@ class Table:
         return Report(job.number, job.attempt, Outcome.DONE, "", 1.0, 0, 0, job.events, outputs)
 
 
-def failed(assign: Assign, outcome: Outcome = Outcome.PAYLOAD_FAILED) -> Report:
-    return Report(assign.job.number, assign.job.attempt, outcome, "why", 1.0, 1, 0, -1)
+def failed(
+    assign: Assign,
+    outcome: Outcome = Outcome.PAYLOAD_FAILED,
+    failure: FailureClass = FailureClass.NONE,
+) -> Report:
+    job = assign.job
+    return Report(job.number, job.attempt, outcome, "why", 1.0, 1, 0, -1, failure=failure)
 
 
 def set_up(place: Place, batches: int, *more: str) -> Table:
@@ -360,7 +370,7 @@ def _greet(table: Table) -> None:
     for rank in (1, 2):
         (welcome,) = table.got(rank)
         assert isinstance(welcome, Welcome)
-        table.send(rank, Hello(f"host{rank}", 1))
+        table.send(rank, hello(f"host{rank}"))
 
 
 def test_jobs_of_an_event_file_start_while_others_are_still_generated(table: Table) -> None:
@@ -401,6 +411,77 @@ def test_a_failed_job_goes_to_another_rank_when_one_is_free(place: Place) -> Non
     table.send(1, failed(table.assigned(1)))
     assert table.got(1) == []
     assert table.assigned(2).job.attempt == 2
+
+
+def test_a_job_that_had_better_be_elsewhere_goes_to_the_other_host(place: Place) -> None:
+    table = set_up(place, 3)
+    _greet(table)
+    first, second = table.assigned(1), table.assigned(2)
+    lost = failed(first, Outcome.SETUP_FAILED, FailureClass.PASSING)
+    table.send(1, replace(lost, where="noop.log:7"))
+    # It waits for host 2, and another job overtakes it.
+    assert table.assigned(1).job.number == 6
+    table.send(2, table.done(second))
+    again = table.assigned(2)
+    assert (again.job.number, again.job.attempt) == (0, 2)
+    decision = "passing: again, on another host if there is one, 1 of 10 lost"
+    assert f"job 0 attempt 1: setup_failed: why ({decision})" in table.said
+    (entry,) = RunOnDisk(table.run.paths.directory).entries(journal.Failed)
+    assert (entry.failure, entry.where, entry.decision) == (
+        FailureClass.PASSING, "noop.log:7", decision,
+    )  # fmt: skip
+
+
+def test_lost_machines_and_payloads_have_budgets_of_their_own(place: Place) -> None:
+    table = set_up(place, 1, "--max-attempts=2", "--max-lost=2")
+    _greet(table)
+    ledger = table.run.ledger
+    for failure in (FailureClass.PASSING, FailureClass.ONCE_MORE, FailureClass.PASSING):
+        rank = int(ledger.jobs["rank"][0])
+        table.send(rank, failed(table.assigned(rank), failure=failure))
+        assert ledger.state(0) is JobState.RUNNING
+    assert ledger.spent(0) == Spent(charged=1, lost=2)
+    rank = int(ledger.jobs["rank"][0])
+    table.send(rank, failed(table.assigned(rank), failure=FailureClass.PASSING))
+    assert ledger.state(0) is JobState.FAILED
+    ledger.apply(journal.Resumed(7.0, "again", {}, "launch", "ended"))
+    assert ledger.spent(0) == Spent()
+
+
+def test_a_permanent_failure_is_not_tried_again(table: Table) -> None:
+    _greet(table)
+    table.send(1, failed(table.assigned(1), failure=FailureClass.PERMANENT))
+    assert table.run.ledger.state(0) is JobState.FAILED
+    assert any(line.endswith("(permanent: not tried again)") for line in table.said)
+
+
+def test_a_single_rank_on_too_small_a_host_ends_with_the_reason(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hvmpi.noop.NoopEngine.cores", lambda *_: 100_000)
+    answer = place.hvmpi("run", "--engine=noop", "-n1", "-b4")
+    assert answer.code == 3
+    assert "jobs need 100000 (cores of the tags, host-cores)" in answer.out
+    (ended,) = place.run().entries(journal.Ended)
+    assert ended.reason.startswith("no worker is left: ")
+    assert "jobs need 100000" in ended.reason
+    monkeypatch.undo()
+    monkeypatch.chdir(place.root)
+    assert place.hvmpi("rerun", place.run().timestamp).code == 0
+
+
+def test_jobs_of_several_cores_run_one_by_one_on_a_host_that_has_no_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hvmpi.noop.NoopEngine.cores", lambda *_: 4)
+    table = set_up(place, 2)
+    for rank in (1, 2):
+        table.got(rank)
+        table.send(rank, hello("host", 7))
+    first = table.assigned(1)
+    assert table.got(2) == []
+    table.send(1, table.done(first))
+    assert len(table.got(1) + table.got(2)) == 1
 
 
 def test_a_report_that_comes_twice_counts_once(table: Table) -> None:
@@ -480,7 +561,7 @@ def test_a_worker_that_cannot_see_the_run_is_left_out_with_its_reason(table: Tab
     (stop,) = table.got(1)
     assert isinstance(stop, Stop)
     table.send(1, Goodbye())
-    table.send(2, Hello("near", 1))
+    table.send(2, hello("near"))
     assert table.assigned(2).job.number == 0
     assert any("far cannot read the run directory" in line for line in table.said)
 
@@ -523,3 +604,16 @@ def test_the_ledger_of_the_master_is_what_the_journal_gives(table: Table) -> Non
         assert np.array_equal(getattr(replayed, name), getattr(live, name))
     assert (replayed.hosts, replayed.reasons) == (live.hosts, live.reasons)
     assert replayed.event_files == live.event_files
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"version": "0.0"}, "far has hvmpi 0.0, not"), ({"late_s": 60.0}, "clock of far is +60 s")],
+)
+def test_a_rank_of_another_version_or_clock_is_left_out(
+    table: Table, changes: dict[str, Any], named: str
+) -> None:
+    table.send(1, hello("far", **changes))
+    (stop,) = table.got(1)
+    assert isinstance(stop, Stop)
+    assert named in "".join(table.said)
