@@ -52,7 +52,7 @@ def _says(line: str) -> dict[str, Any]:
 
 ROWS: Mapping[str, Row] = {
     "success": Row({}, 0),
-    "unknown argument": Row({"shell": 2, "exit": 2, "report": "none"}, 2, report=False),
+    "unknown argument": Row({"early": 2, "report": "none"}, 2, report=False, output=False),
     "wrong type": Row({"early": 4}, 4, output=False),
     "input missing": Row({"early": 9}, 9, output=False),
     "athena failed in execute": Row({"rc": 65}, 65, output=False),

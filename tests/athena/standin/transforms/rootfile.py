@@ -32,9 +32,12 @@ def read_events(path: Path) -> list[tuple[int, int]]:
         raise NotRootError(f"{path} is not a ROOT file")
     if struct.unpack_from(">I", data, 12)[0] > len(data) or TREE not in data:
         raise NotRootError(f"{path} is truncated or holds no {TREE.decode()}")
-    events = _column(data, EVENT_NUMBER, "Q")
-    runs = _column(data, RUN_NUMBER, "I")
-    return list(zip(runs, events, strict=True))
+    try:
+        events = _column(data, EVENT_NUMBER, "Q")
+        runs = _column(data, RUN_NUMBER, "I")
+        return list(zip(runs, events, strict=True))
+    except (struct.error, zlib.error, ValueError) as error:
+        raise NotRootError(f"{path} is damaged: {error}") from None
 
 
 def patched(template: bytes, events: Sequence[tuple[int, int]]) -> bytes:

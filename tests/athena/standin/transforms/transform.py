@@ -42,6 +42,7 @@ ACRONYMS = {
 BAD_LINE = re.compile(
     r"^\S+\s.*?\b(ERROR|CRITICAL|FATAL|CATASTROPHE)\b|std::bad_alloc|Error in <TFile::ReadBuffer>"
 )
+RANGES = {"randomSeed": (0, 30081**2), "jobNumber": (1, 2**31 - 1)}
 SWITCHES = {"true": True, "false": False, "1": True, "0": False}
 DERIVED = {"Reco_tf.py": "reductionConf", "Derivation_tf.py": "formats"}
 EXACT_FORMATS = ("PHYS", "PHYSLITE")
@@ -90,6 +91,9 @@ def parse(transform: str, argv: list[str]) -> dict[str, list[str]]:
             except ValueError:
                 msg = f"Failed to convert value {value!r} of argument {name}"
                 raise TransformError(4, msg) from None
+    for name, (least, most) in RANGES.items():
+        if not least <= number(given, name, least) <= most:
+            raise TransformError(5, f"{name} is not from {least} to {most}")
     return given
 
 
@@ -147,6 +151,18 @@ def generated(transform: str, given: dict[str, list[str]]) -> list[tuple[int, in
     run_number = number(given, "runNumber", int(run.group()) if run else 999999)
     first = number(given, "firstEvent", 1)
     return [(run_number, first + i) for i in range(number(given, "maxEvents", 10))]
+
+
+def without_options(given: dict[str, list[str]]) -> dict:
+    """Say how athena ends where the job options of Generate_tf.py are not to be found.
+
+    Names in a directory are sought in the release, which has them all.
+    """
+    path = Path(given.get("jobConfig", ["in/release.py"])[0])
+    if path.is_file() or (not path.is_absolute() and path.parent.name):
+        return {}
+    line = f"Py:Athena     CRITICAL IncludeError: include file {path} can not be found"
+    return {"rc": 2, "log": [f"10:00:01 {line}"]}
 
 
 def chosen(given: dict[str, list[str]], events: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -302,6 +318,8 @@ def work(transform: str, argv: list[str], does: dict, report: Report) -> None:
         raise TransformError(does["early"], does.get("message", "it was told to fail at once"))
     if transform in ("Gen_tf.py", "Generate_tf.py"):
         events = generated(transform, given)
+        if transform == "Generate_tf.py":
+            does = without_options(given) or does
     elif not names:
         return
     else:
