@@ -161,8 +161,8 @@ def short_output(step: str, got: int, low: int, expected: int, what: str = "even
         return _failure(LONG_OUTPUT, f"{step} made more than {expected} {what}")
     if got == 0:
         return _failure(SHORT_OUTPUT, f"{step} made none of {expected} {what}")
-    least = f"{expected}" if low == expected else f"{low} to {expected}"
-    return _failure(SHORT_OUTPUT, f"{step} made fewer than {least} {what}")
+    of_all = "" if low == expected else f" of {expected}"
+    return _failure(SHORT_OUTPUT, f"{step} made fewer than {low}{of_all} {what}")
 
 
 def no_output(step: str, what: str) -> Failure:
