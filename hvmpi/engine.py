@@ -238,6 +238,7 @@ class Engine(Protocol):
     products: tuple[str, ...]
     event_file_patterns: tuple[str, ...]
     notices: tuple[str, ...]
+    examines_hosts: bool
 
     def documents(self) -> dict[str, str]:
         """Give texts that a run keeps in its directory, by their paths in there."""
@@ -273,7 +274,7 @@ class Engine(Protocol):
         """List what is missing on this host, a sentence each, as far as a glance tells."""
 
     def examine(self, timeout: float, /) -> Iterable[Check]:
-        """Look at this host thoroughly, in `timeout` seconds; nothing where `preflight` does."""
+        """Look at this host thoroughly, in `timeout` seconds; nothing if not `examines_hosts`."""
 
     def versions(self) -> dict[str, str]:
         """Give the versions of what the engine uses."""

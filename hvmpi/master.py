@@ -28,8 +28,9 @@ from hvmpi.campaign.run import Run
 from hvmpi.channel import Channel, Idle
 from hvmpi.errors import JournalError
 from hvmpi.files import rename_beside, sha256_of, sync_directory, write_whole
-from hvmpi.messages import Assign, Goodbye, Hello, Report, Stop, Welcome
+from hvmpi.messages import Assign, Examine, Examined, Goodbye, Hello, Report, Stop, Welcome
 from hvmpi.placement import Placement
+from hvmpi.preflight import Hosts, Standing, faults, misfit
 
 __all__ = ["Master", "serve"]
 
@@ -57,6 +58,8 @@ class Master:
         self._say = say
         self._placement = Placement(run.ledger, run.settings, run.cores)
         self._expected = set(range(1, channel.size))
+        self._hellos: dict[int, Hello] = {}
+        self._hosts = Hosts(run.settings.preflight_timeout)
         self._stopping = ""
         self._told_to_leave: float | None = None
         self._snapshot_at = 0.0
@@ -90,8 +93,10 @@ class Master:
             elif isinstance(message, Hello):
                 self._take_hello(rank, message)
             elif isinstance(message, Goodbye):
-                self._placement.leave(rank)
-                self._expected.discard(rank)
+                self._take_leave(rank)
+            elif isinstance(message, Examined):
+                self._take_examined(message.host, faults(message.checks))
+        self._leave_overdue_hosts_out()
         if accepted:
             self._publish(accepted)
         self._hand_out()
@@ -104,12 +109,42 @@ class Master:
     # Messages
 
     def _take_hello(self, rank: int, hello: Hello) -> None:
+        self._hellos[rank] = hello
+        reason = hello.reason or misfit(hello, time.time())
+        if reason or not self._run.looks_at_hosts:
+            self._admit(rank, reason)
+            return
+        standing = self._hosts.arrived(rank, hello.host, time.monotonic())
+        if standing is Standing.LOOKS:
+            self._channel.send(rank, Examine())
+        elif standing is not Standing.WAITS:
+            self._admit(rank, self._hosts.reason(hello.host))
+
+    def _take_examined(self, host: str, reason: str) -> None:
+        for rank in self._hosts.answered(host, reason):
+            self._admit(rank, reason)
+
+    def _admit(self, rank: int, reason: str) -> None:
+        """Give a rank jobs from now on, unless there is a reason not to."""
+        hello = self._hellos[rank]
         self._expected.discard(rank)
-        reason = hello.reason or self._placement.take_in(rank, hello.host, hello.cores)
+        reason = reason or self._placement.take_in(rank, hello.host, hello.cores)
         if reason:
             self._say(f"rank {rank} on {hello.host} is left out: {reason}")
             self._run.left_out.append(reason)
             self._channel.send(rank, Stop("left out"))
+
+    def _take_leave(self, rank: int) -> None:
+        self._placement.leave(rank)
+        self._expected.discard(rank)
+        instead = self._hosts.left(rank)
+        if instead is not None:
+            self._channel.send(instead, Examine())
+
+    def _leave_overdue_hosts_out(self) -> None:
+        for host in self._hosts.overdue(time.monotonic()):
+            limit = f"preflight-timeout ({self._run.settings.preflight_timeout:g} s)"
+            self._take_examined(host, f"{host} did not say within {limit} whether it is fit")
 
     def _take_report(self, rank: int, report: Report) -> bool:
         """Journal a report; True when its outputs are to be published."""

@@ -15,9 +15,12 @@ from hvmpi.campaign.jobs import (
     Output,
     StepResult,
 )
+from hvmpi.engine import Check
 
 __all__ = [
     "Assign",
+    "Examine",
+    "Examined",
     "Goodbye",
     "Hello",
     "Message",
@@ -45,13 +48,28 @@ class Welcome:
 class Hello:
     """Worker to master: ready for jobs, or, with a reason, not.
 
-    ``cores`` are those that a process on the host may use.
+    ``cores`` are those that a process on the host may use, ``time`` is its clock, Unix seconds.
     """
 
     host: str
     pid: int
     reason: str = ""
     cores: int = 1
+    version: str = ""
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Examine:
+    """Master to worker: look whether your host is fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Worker to master: what was found on its host."""
+
+    host: str
+    checks: tuple[Check, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +113,11 @@ class Goodbye:
     """Worker to master: nothing runs here any more."""
 
 
-Message = Welcome | Hello | Assign | Report | Stop | Goodbye
+Message = Welcome | Hello | Examine | Examined | Assign | Report | Stop | Goodbye
 
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Welcome, Hello, Assign, Report, Stop, Goodbye)
+    kind.__name__: kind
+    for kind in (Welcome, Hello, Examine, Examined, Assign, Report, Stop, Goodbye)
 }
 
 
@@ -115,6 +134,8 @@ def decode(data: bytes | bytearray) -> Message:
         job["kind"] = Kind(job["kind"])
         job["event_file"] = EventFile(**job["event_file"])
         return Assign(Job(**job))
+    if name == "Examined":
+        fields["checks"] = tuple(Check(**check) for check in fields["checks"])
     if name == "Report":
         fields["outcome"] = Outcome(fields["outcome"])
         fields["failure"] = FailureClass(fields["failure"])

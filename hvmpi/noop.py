@@ -44,6 +44,7 @@ class NoopEngine:
 
     name = "noop"
     notices: tuple[str, ...] = ()
+    examines_hosts = False
     event_file_patterns: tuple[str, ...] = ("*.evnt.txt",)
 
     def __init__(self, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hvmpi import __version__
 from hvmpi.campaign.jobs import NEEDED, FailureClass, Job, Outcome, Output, StepResult
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths, RunPaths
 from hvmpi.campaign.run import paths_of
@@ -23,8 +24,9 @@ from hvmpi.execution import Execution
 from hvmpi.files import sha256_of, sync_directory, sync_file
 from hvmpi.guardian import Guardian
 from hvmpi.hosts import usable_cores
-from hvmpi.messages import Assign, Goodbye, Hello, Report, Stop, Welcome
+from hvmpi.messages import Assign, Examine, Examined, Goodbye, Hello, Report, Stop, Welcome
 from hvmpi.payload import PayloadResult
+from hvmpi.preflight import Examination
 from hvmpi.settings import Settings, load_run, with_scheduling
 
 __all__ = ["Worker", "serve"]
@@ -70,6 +72,7 @@ class Worker:
         self._queue: deque[Job] = deque()
         self._attempt: _Attempt | None = None
         self._stopping = ""
+        self._examination: Examination | None = None
         self._guardian = Guardian()
         self.left = False
 
@@ -87,10 +90,13 @@ class Worker:
             happened = True
             if isinstance(message, Welcome):
                 self._welcome(message)
+            elif isinstance(message, Examine):
+                self._examine()
             elif isinstance(message, Assign):
                 self._queue.append(message.job)
             elif isinstance(message, Stop):
                 self.stop(message.reason)
+        happened |= self._see_whether_examined()
         if self._attempt is None and self._queue:
             self._begin(self._queue.popleft())
             happened = True
@@ -116,7 +122,21 @@ class Worker:
             reason = f"{host} cannot read the run directory {str(directory)!r} ({error.strerror})"
         except HvmpiError as error:
             reason = f"{host}: {error}"
-        self._channel.send(MASTER, Hello(host, os.getpid(), reason, usable_cores()))
+        self._channel.send(
+            MASTER, Hello(host, os.getpid(), reason, usable_cores(), __version__, time.time())
+        )
+
+    def _examine(self) -> None:
+        run = self._known_run()
+        self._examination = Examination(run.engine, run.settings.preflight_timeout)
+
+    def _see_whether_examined(self) -> bool:
+        checks = self._examination.poll() if self._examination is not None else None
+        if checks is None:
+            return False
+        self._channel.send(MASTER, Examined(socket.gethostname(), checks))
+        self._examination = None
+        return True
 
     # One attempt
 
@@ -138,6 +158,8 @@ class Worker:
                 paths.tmp.mkdir(parents=True)
         except OSError as error:
             self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error))
+        except HvmpiError as error:
+            self._finish(attempt, Outcome.SETUP_FAILED, str(error))
 
     def _advance(self, attempt: _Attempt) -> bool:
         if attempt.execution is None:

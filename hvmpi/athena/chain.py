@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hvmpi.athena.tags import Tag, read_tag
+from hvmpi.athena.tags import SAMPLE_PLACEHOLDERS, Tag, read_tag
 from hvmpi.errors import ConfigError
 from hvmpi.options import nearest
 from hvmpi.settings import Settings
@@ -89,7 +89,22 @@ def read_chain(settings: Settings) -> Chain:
         msg = f"the tags {', '.join(settings.tags)} hold no step that reads EVNT"
         raise ConfigError(msg)
     wanted = generation if settings.verb != "reconstruct" else None
-    return Chain(wanted, tuple(steps), tuple(notices))
+    chain = Chain(wanted, tuple(steps), tuple(notices))
+    for tag in chain.tags:
+        _check_samples(tag, settings)
+    return chain
+
+
+def _check_samples(tag: Tag, settings: Settings) -> None:
+    for placeholder, argument in tag.placeholders().items():
+        for sample in settings.samples if placeholder in SAMPLE_PLACEHOLDERS else ():
+            if getattr(sample, placeholder) is None:
+                key = placeholder.replace("_", "-")
+                msg = (
+                    f"tag {tag.path}: {argument} wants {{{placeholder}}}, and sample "
+                    f"{sample.name!r} has no {key}; give it one"
+                )
+                raise ConfigError(msg)
 
 
 def _with_site(tag: Tag, settings: Settings) -> Tag:

@@ -124,7 +124,9 @@ def _values(
     first = chain.steps_before(tag) == 0
     file = job.event_file
     run_number, seed = file.run_number, settings.seed
-    sample = next((one for one in settings.samples if one.name == file.sample), None)
+    # Of a foreign event file it is not known which sample it is, unless there is but one.
+    only = settings.samples[0] if len(settings.samples) == 1 else None
+    sample = next((one for one in settings.samples if one.name == file.sample), only)
     values: dict[str, object] = {
         "job": job.number + 1,
         "seed": generation_seed(seed, run_number, file.batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from hvmpi.athena.arguments import (
 from hvmpi.errors import ConfigError
 from hvmpi.options import nearest
 
-__all__ = ["PLACEHOLDERS", "EventRule", "Tag", "fill", "read_tag"]
+__all__ = ["PLACEHOLDERS", "SAMPLE_PLACEHOLDERS", "EventRule", "Tag", "fill", "read_tag"]
 
 PLACEHOLDERS: Mapping[str, str] = MappingProxyType(
     {
@@ -150,6 +150,15 @@ class Tag:
             "container": self.container,
         }
 
+    def placeholders(self) -> dict[str, str]:
+        """Give the placeholders that it has, each with the argument or variable that has it."""
+        found: dict[str, str] = {}
+        for name, text in _texts(self):
+            for match in _PLACEHOLDER.finditer(text):
+                if match[2] is not None:
+                    found.setdefault(match[2], name)
+        return found
+
     def check_arguments(self) -> list[str]:
         """Compare its arguments with those that its transform takes.
 
@@ -181,6 +190,10 @@ class Tag:
                 raise ConfigError(msg)
             notices.append(f"{what}; no list of release {self.release} is there to tell")
         return notices
+
+
+SAMPLE_PLACEHOLDERS = frozenset({"job_config", "process", "m_phi", "m_s", "ctau"})
+"""Those that a sample fills only where it says something."""
 
 
 def fill(text: str, values: Mapping[str, object]) -> str:
@@ -372,20 +385,23 @@ def _check_values(tag: Tag) -> None:
         except ConfigError as error:
             msg = f"tag {tag.path}: {error}"
             raise ConfigError(msg) from None
-    texts = [*tag.environment.items()]
+    for placeholder, name in tag.placeholders().items():
+        if placeholder not in PLACEHOLDERS:
+            msg = (
+                f"tag {tag.path}: {name} has {{{placeholder}}}, which nothing fills"
+                f"{nearest(placeholder, list(PLACEHOLDERS))}; there are "
+                f"{', '.join(PLACEHOLDERS)}; {{{{{placeholder}}}}} stands for itself"
+            )
+            raise ConfigError(msg)
+    _check_formats(tag)
+
+
+def _texts(tag: Tag) -> Iterator[tuple[str, str]]:
+    """Give all texts of arguments and environment, with their names."""
+    yield from tag.environment.items()
     for name, value in tag.arguments.items():
         if not isinstance(value, bool):
-            texts += [(name, text) for text in ((value,) if isinstance(value, str) else value)]
-    for name, text in texts:
-        for match in _PLACEHOLDER.finditer(text):
-            if match[2] is not None and match[2] not in PLACEHOLDERS:
-                msg = (
-                    f"tag {tag.path}: {name} has {match[0]}, which nothing fills"
-                    f"{nearest(match[2], list(PLACEHOLDERS))}; there are "
-                    f"{', '.join(PLACEHOLDERS)}; {{{{{match[2]}}}}} stands for itself"
-                )
-                raise ConfigError(msg)
-    _check_formats(tag)
+            yield from ((name, text) for text in ((value,) if isinstance(value, str) else value))
 
 
 def _check_formats(tag: Tag) -> None:

@@ -73,6 +73,8 @@ class Run:
         What a rank must read in the run's directory.
     left_out : list of str
         Why ranks could not be used.
+    looks_at_hosts : bool
+        Whether hosts are to be examined before they get jobs.
     cores : dict of Kind to int
         Cores of a job, for the kinds of those that are not done.
     """
@@ -88,6 +90,7 @@ class Run:
         self.launch = _launch()
         self.token = secrets.token_hex(16)
         self.left_out: list[str] = []
+        self.looks_at_hosts = engine.examines_hosts
         self.cores = {kind: engine.cores(kind) for kind in ledger.kinds_left()}
         self._began = time.monotonic()
         self._done_before = ledger.counts[JobState.DONE]

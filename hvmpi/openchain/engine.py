@@ -57,6 +57,7 @@ class OpenChainEngine:
 
     name = "openchain"
     notices: tuple[str, ...] = ()
+    examines_hosts = False
     products: tuple[str, ...] = ("evnt", "library", "hits", "rdo", "aod", "train")
     event_file_patterns: tuple[str, ...] = (
         "*.evnt.hepmc3",
