@@ -54,6 +54,8 @@ class Execution:
         self._directory = step.directory or paths.tmp
         self._kept = paths.logs / step.name
         self.lost: OSError | None = None
+        # A report of an execution before this one must not be taken for its own.
+        shutil.rmtree(self._kept, ignore_errors=True)
         if step.directory is not None:
             shutil.rmtree(step.directory, ignore_errors=True)
             step.directory.mkdir(parents=True)
