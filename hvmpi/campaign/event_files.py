@@ -8,7 +8,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,13 @@ class FoundFile:
         With a reason where it is not fit for use.
     event_numbers : ndarray of int64 or None
         Its event numbers in this campaign where they do not simply follow from the first.
+    told : bool
+        Whether its event numbers are told by itself, its name or its manifest.
     """
 
     file: EventFile
     event_numbers: npt.NDArray[np.int64] | None = None
+    told: bool = True
 
     def first_numbers(self, job_size: int) -> tuple[int, ...]:
         """Give the event number of each job's first event; nothing where they simply follow."""
@@ -107,6 +110,12 @@ class FoundFile:
         if self.event_numbers is not None:
             return self.event_numbers
         return np.arange(self.file.first_event, self.file.first_event + self.file.events)
+
+    def last_number(self) -> int:
+        """Give the highest of its event numbers."""
+        if self.event_numbers is not None:
+            return int(self.event_numbers.max())
+        return self.file.first_event + self.file.events - 1
 
 
 def find_event_files(settings: Settings, engine: Engine) -> list[FoundFile]:
@@ -126,6 +135,7 @@ def find_event_files(settings: Settings, engine: Engine) -> list[FoundFile]:
         next_number += file.file.events
         found.append(file)
     if not settings.renumber:
+        found = _count_on(found)
         _check_unique(found)
     return found
 
@@ -173,6 +183,28 @@ def _stems(paths: Sequence[Path], engine: Engine) -> list[str]:
     return [s if count[s] == 1 else path.name for s, path in zip(stems, paths, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """What the name of an event file of our own says."""
+
+    run_number: int
+    batch_size: int
+    batch: int
+
+    @classmethod
+    def of(cls, path: Path) -> _Name | None:
+        own = _OWN_NAME.match(path.name)
+        return cls(*(int(part) for part in own.groups())) if own else None
+
+    def first_event(self, events: int) -> int | None:
+        """Give the event number that follows from it; None where none can.
+
+        More events than the name says would reach into the numbers of the next batch.
+        """
+        follows = events <= self.batch_size and 0 < self.batch * self.batch_size < 1 << 63
+        return (self.batch - 1) * self.batch_size + 1 if follows else None
+
+
 def look_at(
     path: Path, settings: Settings, engine: Engine, *, stem: str = "", next_number: int = 1
 ) -> FoundFile:
@@ -186,25 +218,23 @@ def look_at(
     stem : str
         What the names of its products begin with; made from its name if not given.
     next_number : int
-        First of its new event numbers, should it be renumbered.
+        First of its new event numbers, should it be renumbered, or should nothing tell them.
     """
     stem = stem or _stems([path], engine)[0]
-    own_name = _OWN_NAME.match(path.name)
+    name = _Name.of(path)
     made = read_manifest(path)
-    expected = int(own_name[2]) if own_name else None
-    batch = int(own_name[3]) if own_name else 0
     try:
         _check_regular(path)
         if made is not None:
             count = _as_published(path, made)
         else:
-            count = engine.count_events(path, expected)
+            count = engine.count_events(path, name.batch_size if name else None)
     except (InputError, OSError) as error:
         file = EventFile(
             path=str(path),
             sample=made.sample if made else stem,
-            run_number=int(own_name[1]) if own_name else 0,
-            batch=batch,
+            run_number=name.run_number if name else 0,
+            batch=name.batch if name else 0,
             events=0,
             first_event=0,
             stem=stem,
@@ -212,7 +242,7 @@ def look_at(
             reason=str(error),
         )
         return FoundFile(file)
-    return _counted(path, stem, settings, count, made, batch, next_number)
+    return _counted(path, stem, settings, count, made, name, next_number)
 
 
 def _check_regular(path: Path) -> None:
@@ -238,16 +268,24 @@ def _counted(
     settings: Settings,
     count: EventCount,
     made: Manifest | None,
-    batch: int,
+    name: _Name | None,
     next_number: int,
 ) -> FoundFile:
     numbers = count.event_numbers
+    run_number = count.run_number
+    told = True
+    if not count.known:
+        if run_number is None and name is not None:
+            run_number = name.run_number
+        first = name.first_event(len(numbers)) if name else None
+        told = first is not None
+        numbers = numbers - numbers[0] + (next_number if first is None else first)
     asked = settings.samples[0].run_number or 0
     file = EventFile(
         path=str(path),
         sample=count.sample or (made.sample if made else stem),
-        run_number=asked if count.run_number is None else count.run_number,
-        batch=batch,
+        run_number=asked if run_number is None else run_number,
+        batch=name.batch if name else 0,
         events=len(numbers),
         first_event=next_number if settings.renumber else int(numbers[0]),
         stem=stem,
@@ -256,7 +294,21 @@ def _counted(
         number_from=next_number if settings.renumber else -1,
     )
     follows = settings.renumber or bool(np.all(np.diff(numbers) == 1))
-    return FoundFile(file, None if follows else numbers)
+    return FoundFile(file, None if follows else numbers, told)
+
+
+def _count_on(found: Sequence[FoundFile]) -> list[FoundFile]:
+    """Give events whose numbers nothing tells those behind all that something tells."""
+    told = [one for one in found if one.told and not one.file.reason]
+    next_number = 1 + max((one.last_number() for one in told), default=0)
+    counted = []
+    for one in found:
+        if one.told:
+            counted.append(one)
+            continue
+        counted.append(replace(one, file=replace(one.file, first_event=next_number)))
+        next_number += one.file.events
+    return counted
 
 
 def _check_unique(found: Sequence[FoundFile]) -> None:
@@ -266,7 +318,7 @@ def _check_unique(found: Sequence[FoundFile]) -> None:
             continue
         numbers = one.event_numbers
         low = one.file.first_event if numbers is None else int(numbers.min())
-        high = low + one.file.events - 1 if numbers is None else int(numbers.max())
+        high = one.last_number()
         spans.setdefault(one.file.run_number, []).append((low, high, one))
     for run_number, of_run in spans.items():
         of_run.sort(key=lambda span: span[:2])

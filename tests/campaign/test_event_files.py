@@ -10,11 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
+import uproot
 
+from hvmpi.athena.pool import event_count
 from hvmpi.campaign.event_files import Manifest, find_event_files, look_at, read_manifest
 from hvmpi.campaign.paths import manifest
-from hvmpi.engine import make_engine
+from hvmpi.engine import EventCount, make_engine
+from hvmpi.noop import NoopEngine
 from hvmpi.settings import load
 from tests.conftest import Place
 
@@ -131,3 +135,92 @@ def test_a_name_that_is_no_text_works(place: Place) -> None:
         b"gr\xf6\xdfe.50.0.aod.txt"
     ]
     assert all(Path(path).exists() for path in run.status().jobs["output"])
+
+
+class RootEngine(NoopEngine):
+    """Counts athena's files as athena's engine does."""
+
+    event_file_patterns = ("*.evnt.pool.root", "*.root")
+
+    def count_events(self, path: Path, expected: int | None) -> EventCount:
+        return event_count(path, expected)
+
+
+def root_file(place: Place, name: str, events: int, **columns: int) -> None:
+    """Write a file of events that hide their numbers, unless `columns` has their first."""
+    values = {"Hidden": np.zeros(events, "f4")}
+    for column, first in columns.items():
+        values[f"EventInfoAux.{column}"] = first + np.arange(events) * (column == "eventNumber")
+    folder = place.root / "evnt"
+    folder.mkdir(exist_ok=True)
+    with uproot.recreate(folder / name) as file:
+        file.mktree("CollectionTree", {column: v.dtype for column, v in values.items()})
+        file["CollectionTree"].extend(values)
+
+
+def rows_of(place: Place, *words: str) -> dict[str, tuple[int, int, int]]:
+    """Give run number, first event and number of events by stem; of bad ones no events."""
+    asked = load("reconstruct", ["--engine=noop", f"--evnt-dir={place.root}/evnt", *words])
+    files = [one.file for one in find_event_files(asked, RootEngine(asked))]
+    return {file.stem: (file.run_number, file.first_event, file.events) for file in files}
+
+
+def test_hidden_numbers_follow_from_a_name_of_our_own(place: Place) -> None:
+    root_file(place, "304794.50.1.evnt.pool.root", 50)
+    root_file(place, "304794.50.3.evnt.pool.root", 50)
+    assert rows_of(place) == {"304794.50.1": (304794, 1, 50), "304794.50.3": (304794, 101, 50)}
+
+
+def test_hidden_numbers_of_foreign_files_are_counted_on(place: Place) -> None:
+    for name in ("a.root", "b.root"):
+        root_file(place, name, 4)
+    asked = load("reconstruct", ["--engine=noop"]).samples[0].run_number or 0
+    assert rows_of(place) == {"a": (asked, 1, 4), "b": (asked, 5, 4)}
+
+
+def test_hidden_numbers_go_behind_all_that_are_known(place: Place) -> None:
+    root_file(place, "a.root", 4)
+    root_file(place, "b.root", 3, eventNumber=20, runNumber=8)
+    root_file(place, "z.root", 2)
+    root_file(place, "8.5.2.evnt.pool.root", 5)
+    (place.root / "evnt" / "c.root").touch()
+    assert {stem: row[1:] for stem, row in rows_of(place, "--run-number=8").items()} == {
+        "a": (23, 4),
+        "b": (20, 3),
+        "z": (27, 2),
+        "8.5.2": (6, 5),
+        "c": (0, 0),
+    }
+
+
+def test_a_file_of_more_events_than_its_name_says_does_not_reach_into_the_next(
+    place: Place,
+) -> None:
+    root_file(place, "8.3.1.evnt.pool.root", 5)
+    root_file(place, "8.3.2.evnt.pool.root", 3)
+    assert rows_of(place) == {"8.3.1": (8, 7, 5), "8.3.2": (8, 4, 3)}
+
+
+def test_a_file_of_fewer_events_than_its_name_says_is_put_aside(place: Place) -> None:
+    root_file(place, "8.50.1.evnt.pool.root", 49)
+    assert rows_of(place) == {"8.50.1": (8, 0, 0)}
+
+
+def test_a_name_whose_numbers_cannot_be_is_as_good_as_none(place: Place) -> None:
+    root_file(place, "8.3.0.evnt.pool.root", 3)
+    root_file(place, f"8.3.{10**30}.evnt.pool.root", 3)
+    firsts = sorted(first for _, first, _ in rows_of(place).values())
+    assert firsts == [1, 4]
+
+
+def test_what_a_file_tells_goes_before_what_its_name_says(place: Place) -> None:
+    root_file(place, "8.3.2.evnt.pool.root", 3, eventNumber=70, runNumber=9)
+    root_file(place, "8.3.1.evnt.pool.root", 3, runNumber=9)
+    assert rows_of(place) == {"8.3.1": (9, 1, 3), "8.3.2": (9, 70, 3)}
+
+
+def test_hidden_numbers_are_given_by_renumber_as_others(place: Place) -> None:
+    root_file(place, "8.3.2.evnt.pool.root", 3)
+    root_file(place, "a.root", 4)
+    rows = rows_of(place, "--renumber").values()
+    assert sorted(row[1:] for row in rows) in ([(1, 3), (4, 4)], [(1, 4), (5, 3)])
