@@ -164,6 +164,18 @@ def test_nothing_that_a_payload_started_outlives_its_worker(
     three.finish(process)
 
 
+def test_nothing_that_a_payload_started_outlives_a_job_by_hand(place: Place) -> None:
+    (place.root / "family.sh").write_text(FAMILY)
+    told = place.root / "told"
+    event_file = place.event_file("a", [1, 2])
+    process = place.start("job", event_file, *shell(f'bash "{place.root}/family.sh" "{told}"'))
+    wait_for(told.exists)
+    session = os.getsid(int(told.read_text()))
+    process.kill()
+    place.finish(process)
+    wait_for(lambda: not _alive(session), 10.0)
+
+
 def test_the_ranks_leave_the_cores_to_the_payloads(three: Place) -> None:
     process = three.start(*THREE_JOBS, *shell('sleep 2; touch "$4"'), ranks=3)
     wait_for(lambda: three.runs() and len(_running(three.run())) == 2)
