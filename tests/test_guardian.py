@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -121,8 +122,9 @@ WORKER = """
 """
 
 
-def working_in(directory: Path) -> list[psutil.Process]:
-    return [
+def is_empty(directory: Path) -> bool:
+    """Say whether no process works in a directory."""
+    return not [
         process
         for process in psutil.process_iter(["cwd", "status"])
         if process.info["cwd"] == str(directory) and process.info["status"] != psutil.STATUS_ZOMBIE
@@ -200,9 +202,9 @@ def test_a_worker_that_is_killed_as_its_payload_begins_leaves_nothing(tmp_path: 
             wait_for((here / "log").exists)
             time.sleep(0.001 * attempt)
             worker.kill()
-        wait_for(lambda here=here: not working_in(here), 10.0)
+        wait_for(partial(is_empty, here), 10.0)
         time.sleep(0.05)
-        assert not working_in(here)
+        assert is_empty(here)
 
 
 def test_a_dismissed_guardian_is_gone_and_a_second_dismissal_does_nothing(tmp_path: Path) -> None:
