@@ -25,12 +25,15 @@ VERBS: dict[str, str] = {
     "job": "one job by hand, no MPI",
     "merge": "one training file of those of several runs",
     "train": "fit a first network to training files and say how well it tells signal from QCD",
-    "doctor": "check this machine for what a campaign needs",
+    "doctor": "look at each host for what a campaign needs, and run nothing",
     "init": "write a config and a host file for a new campaign",
 }
 
 NEEDS_MPI = frozenset({"run", "generate", "reconstruct", "rerun"})
 """The verbs that mpirun is started for."""
+
+_USES_MPI = NEEDS_MPI | {"doctor"}
+"""Those that several ranks may carry out."""
 
 
 def find_verb(argv: Sequence[str]) -> str:
@@ -64,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     first_rank = launched_rank() in (None, 0)
     try:
         verb = find_verb(argv)
-        only_looks = verb not in NEEDS_MPI or {"-h", "--help", "-V", "--version"} & set(argv)
+        only_looks = verb not in _USES_MPI or {"-h", "--help", "-V", "--version"} & set(argv)
     except UsageError:
         only_looks = True
         if first_rank:

@@ -134,7 +134,7 @@ _HELP = {
     "reconstruct": "run the jobs of existing event files",
     "plan": "find and count event files, print the totals, the jobs, and the commands of one job",
     "rerun": "run the jobs of an earlier run that are not done",
-    "doctor": "check this machine for what a campaign needs",
+    "doctor": "look at each host for what a campaign needs, and run nothing",
 }
 
 

@@ -195,6 +195,10 @@ def find_launcher(environ: Mapping[str, str]) -> Launcher:
     raise SetupError(msg)
 
 
+def _is_here_only(hosts: Sequence[Host]) -> bool:
+    return all(is_this_machine(name) for name in {host.name for host in hosts})
+
+
 def count_ranks(hosts: Sequence[Host]) -> int | None:
     """Count the ranks to start: on this machine alone one more than its usable cores.
 
@@ -205,7 +209,7 @@ def count_ranks(hosts: Sequence[Host]) -> int | None:
     int or None
         One a slot where machines are listed; None if some line leaves its slots to mpirun.
     """
-    if all(is_this_machine(name) for name in {host.name for host in hosts}):
+    if _is_here_only(hosts):
         return usable_cores() + 1
     slots = [host.slots for host in hosts if host.slots is not None]
     return sum(slots) if len(slots) == len(hosts) else None
@@ -363,11 +367,26 @@ def _become_hvmpi(argv: Sequence[str]) -> NoReturn:
     os.execv(command[0], command)  # noqa: S606 - no shell is what is wanted
 
 
+def _launch_doctor(launch: _Launch) -> int:
+    """Have a rank on each host look at it; here mpirun's exit code is rank 0's."""
+    hosts = read_hostfile(launch.hostfile)
+    launcher = find_launcher(os.environ)
+    launcher.check(hosts)
+    environ = launcher.environment(os.environ)
+    names = [name for name in environ if name.startswith(("HVMPI_", "MPI4PY_"))]
+    with launcher.hostfile(launch.hostfile, hosts) as hostfile:
+        ranks = launch.ranks or count_ranks(hosts)
+        code, _ = run_mpirun(launcher.command(hostfile, ranks, launch.argv, names), environ)
+    return code if code >= 0 else EXIT_CUT_SHORT
+
+
 def _launch(launch: _Launch) -> int:
     verb = find_verb(launch.argv)
     if {"-h", "--help"} & set(launch.argv):
         print(_parser().format_help(), flush=True)
         _become_hvmpi(launch.argv)
+    if verb == "doctor" and not _is_here_only(read_hostfile(launch.hostfile)):
+        return _launch_doctor(launch)
     if verb not in NEEDS_MPI or {"-V", "--version"} & set(launch.argv):
         _become_hvmpi(launch.argv)
     named = launch.argv[0] == verb
