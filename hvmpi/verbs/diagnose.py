@@ -1,34 +1,100 @@
-"""``diagnose``: the failures of a run, most frequent first, with the ends of their logs."""
+"""``diagnose``: the failures of a run, most frequent first, each with its log and what to do."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from hvmpi.campaign.status import read_current_status
+import numpy.typing as npt
+
+from hvmpi.campaign.jobs import FailureClass, Outcome
+from hvmpi.campaign.status import Status, read_current_status
 from hvmpi.verbs.arguments import chosen_run, run_parser
+from hvmpi.view.failures import FailureGroup, LogPlace, group_failures, listed
 
-__all__ = ["main"]
+__all__ = ["advice", "main"]
 
-_LAST_LINES = 12
-_LAST_BYTES = 65536
+_MOST_LOOKS = 100
+
+_BY_CLASS = {
+    FailureClass.PASSING: (
+        "Rerun; if it comes back, look at that host and at the services and file systems it uses."
+    ),
+    FailureClass.RESOURCES: (
+        "Give the jobs more room, memory or time, or run fewer at once on a host; then rerun."
+    ),
+    FailureClass.ONCE_MORE: (
+        "Read the log: it comes back with the same seed, so the cause is in config or code."
+    ),
+    FailureClass.PERMANENT: "Mend what the reason names: another attempt ends the same way.",
+    FailureClass.CHECK_THE_FILES: (
+        "Look whether the input is there, whole and readable on that host, then rerun."
+    ),
+}
+_BY_OUTCOME = {
+    Outcome.BAD_INPUT: "Look whether the input is there, whole and readable; then rerun.",
+    Outcome.SETUP_FAILED: "Look at programs, room and permissions on that host, then rerun.",
+    Outcome.PAYLOAD_FAILED: (
+        "Read the log; mend what it tells of, then rerun: only what is not done is run."
+    ),
+    Outcome.OUTPUT_INVALID: (
+        "Read the log; if it is as it should be, look at room and health of the disks, then rerun."
+    ),
+    Outcome.TIMED_OUT: (
+        "Rerun with a larger --job-timeout, or start a new run with a smaller --job-size."
+    ),
+    Outcome.OUT_OF_MEMORY: (
+        "Run fewer ranks on a host, or start a new run with a smaller --job-size."
+    ),
+    Outcome.WORKER_LOST: "Look whether that host is up, then rerun.",
+    Outcome.INTERRUPTED: "Rerun: it was stopped with the campaign and is not at fault.",
+}
+
+
+def advice(outcome: Outcome, failure: FailureClass, reason: str, engine: str = "") -> str:
+    """Say in one sentence what to do about a failure.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    failure : FailureClass
+    reason : str
+    engine : str
+        One that knows its own reasons is asked first.
+    """
+    if engine == "athena" and outcome not in (Outcome.INTERRUPTED, Outcome.TIMED_OUT):
+        from hvmpi.athena.failures import advice_for
+
+        return advice_for(reason, outcome, failure)
+    return _BY_CLASS.get(failure) or _BY_OUTCOME.get(outcome, "Read the log.")
 
 
 def main(argv: Sequence[str]) -> int:
     """Carry out the verb; returns the exit code."""
     parser = run_parser(
         "diagnose",
-        "the failures of a run, most frequent first, with the ends of their logs",
+        "the failures of a run, most frequent first, each with its log and what to do",
         "python -m hvmpi diagnose",
     )
     directory = chosen_run(parser.parse_args(argv))
     status = read_current_status(directory)
-    bad = status.attempts[
-        (status.attempts["outcome"] != "done") & (status.attempts["outcome"] != "none")
-    ]
-    logs = {int(job["job"]): Path(str(job["log"])) for job in status.jobs}
-    groups = Counter((str(row["outcome"]), str(row["reason"])) for row in bad)
+    attempts = status.attempts
+    bad = attempts[(attempts["outcome"] != "done") & (attempts["outcome"] != "none")]
+    groups = group_failures(bad)
+    none_barred = _show_not_started(status)
+    if not groups and none_barred:
+        print(f"run {directory.name}: no attempt failed")
+    for group in groups:
+        print(group.title)
+        for line in _details(group, status):
+            print(f"  {line}")
+    return 0
+
+
+def _show_not_started(status: Status) -> bool:
+    """Tell of files put aside and jobs that could not start; say whether there were none."""
     aside = [str(file["reason"]) for file in status.event_files if file["reason"]]
     for reason in aside:
         print(f"put aside: {reason}")
@@ -36,23 +102,63 @@ def main(argv: Sequence[str]) -> int:
     for reason, count in Counter(map(str, barred["reason"])).most_common():
         if reason not in aside:
             print(f"{count} jobs could not start: {reason}")
-    if not groups and not aside:
-        print(f"run {directory.name}: no attempt failed")
-    for (outcome, reason), count in groups.most_common():
-        rows = bad[(bad["outcome"] == outcome) & (bad["reason"] == reason)]
-        jobs = sorted({int(row["job"]) for row in rows})
-        named = ", ".join(map(str, jobs[:8])) + (", ..." if len(jobs) > 8 else "")
-        print(f"{count} x {outcome}: {reason} (jobs {named})")
-        last = rows[-1]
-        _show_log(logs[int(last["job"])] / f"attempt{last['attempt']}")
-    return 0
+    return not (aside or len(barred))
 
 
-def _show_log(attempt: Path) -> None:
-    for log in sorted(attempt.glob("*.log")):
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _LAST_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
-        print(f"  {log}")
-        for line in lines[-_LAST_LINES:]:
-            print(f"    {line}")
+def _details(group: FailureGroup, status: Status) -> list[str]:
+    outcome, failure = Outcome[group.outcome.upper()], FailureClass[group.failure.upper()]
+    engine = str(status.attributes["settings"]["engine"])
+    place = _telling(group.rows, status)
+    return [
+        f"jobs: {_jobs(group, status)}",
+        f"host: {_hosts(group, status)}",
+        *([f"decided: {decided}"] if (decided := _decided(group)) else []),
+        f"what to do: {advice(outcome, failure, group.reason, engine)}",
+        f"log: {place}",
+        *(f"  {line}" for line in _excerpt(place)),
+    ]
+
+
+def _jobs(group: FailureGroup, status: Status) -> str:
+    numbers = sorted({int(job) for job in group.rows["job"]})
+    named = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+    states = Counter(status.jobs["state"][numbers].tolist())
+    now = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    return f"{named} ({'' if len(numbers) == 1 else f'{len(numbers)} jobs, '}now {now})"
+
+
+def _hosts(group: FailureGroup, status: Status) -> str:
+    hosts = group.counts("host")
+    others = set(status.attempts["host"].tolist()) - {host for host, _ in hosts}
+    if len(hosts) == 1 and others and len(group.rows) > 1:
+        return f"{hosts[0][0]}, all of them, and none on {_count(len(others), 'other host')}"
+    return listed(hosts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"the {what}" if number == 1 else f"the {number} {what}s"
+
+
+def _decided(group: FailureGroup) -> str:
+    return listed([(text, count) for text, count in group.counts("decision") if text])
+
+
+def _telling(rows: npt.NDArray[Any], status: Status) -> LogPlace:
+    """Choose a log that is still there; those of jobs that were done later are not."""
+    places = (
+        LogPlace.of(
+            Path(str(status.jobs["log"][int(row["job"])])), int(row["attempt"]), str(row["where"])
+        )
+        for row in rows[::-1][:_MOST_LOOKS]
+    )
+    last = next(places)
+    return last if last.path.is_file() else next((p for p in places if p.path.is_file()), last)
+
+
+def _excerpt(place: LogPlace) -> list[str]:
+    try:
+        return place.excerpt()
+    except FileNotFoundError:
+        return ["(not there: logs of jobs that were done in the end stay only with keep-logs)"]
+    except OSError as error:
+        return [f"(it cannot be read: {error.strerror})"]

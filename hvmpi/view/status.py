@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,11 +14,14 @@ import numpy.typing as npt
 
 from hvmpi.campaign.paths import PRODUCTS, RunPaths
 from hvmpi.campaign.status import Status, read_current_status
+from hvmpi.options import BY_NAME
+from hvmpi.view.failures import LogPlace, group_failures
 from hvmpi.view.table import print_table
 
 __all__ = ["show_status"]
 
 _MOST_ROWS = 40
+_MOST_GROUPS = 10
 _STATES = ("done", "running", "ready", "waiting", "failed")
 
 
@@ -102,13 +106,25 @@ def _totals(status: Status) -> str:
 
 
 def _show_failures(status: Status) -> None:
-    failed = status.jobs[status.jobs["state"] == "failed"]
-    for reason, count in Counter(failed["reason"].tolist()).most_common(10):
-        first = failed[failed["reason"] == reason][0]
-        log = f"; see {first['log']}" if first["attempts"] else ""
-        print(f"failed: {count} x {first['outcome']}: {reason} (job {first['job']}{log})")
+    groups = group_failures(status.jobs[status.jobs["state"] == "failed"])
+    for group in groups[:_MOST_GROUPS]:
+        first = group.rows[0]
+        told = f"; see {_log(first)}" if first["attempts"] else ""
+        print(f"failed: {group.title}{told} (job {first['job']})")
+    if len(groups) > _MOST_GROUPS:
+        print(f"... and for {len(groups) - _MOST_GROUPS} more reasons")
     for file in status.event_files[status.event_files["reason"] != ""][:10]:
         print(f"put aside: {file['reason']}")
+    if groups:
+        run = status.path.parent
+        elsewhere = run.parent.resolve() != Path(BY_NAME["run-dir"].default).resolve()
+        words = [run.name, *(["--run-dir", str(run.parent)] if elsewhere else [])]
+        print(f"what to do: {shlex.join(['python', '-m', 'hvmpi', 'diagnose', *words])}")
+
+
+def _log(job: npt.NDArray[Any]) -> str:
+    logs, where = Path(str(job["log"])), str(job["where"])
+    return str(LogPlace.of(logs, int(job["attempts"]), where) if where else logs)
 
 
 def _show_products(status: Status) -> None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import shlex
 import signal
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from hvmpi.campaign import journal
-from tests.conftest import Place, RunOnDisk, shell, wait_for
+from hvmpi.campaign.jobs import FailureClass, Job, Kind, Outcome
+from hvmpi.campaign.ledger import Ledger
+from hvmpi.campaign.status import write_status
+from hvmpi.engine import Step, Verdict
+from hvmpi.settings import load, to_dict
+from hvmpi.verbs.diagnose import advice
+from tests.conftest import Place, RunOnDisk, noop, shell, wait_for
 
 RUN = ("run", "-b6", "-n1", "--job-size=2")
 
@@ -46,7 +54,11 @@ def test_status_is_a_table_of_the_newest_run(place: Place, failed: RunOnDisk) ->
         assert row.index("generation" if row is rows[0] else "reconstruction") == head.index("KIND")
     assert f"run {failed.timestamp} incomplete" in answer.out
     assert "4 jobs: 3 done, 1 failed" in answer.out
-    assert "failed: 1 x payload_failed: noop ended with code 3 (job 2" in answer.out
+    log = failed.directory / "logs/0000/job00000002/attempt2/noop.log"
+    assert (
+        f"failed: 1 x payload_failed: noop ended with code 3; see {log} (job 2)\n"
+        f"what to do: python -m hvmpi diagnose {failed.timestamp}\n"
+    ) in answer.out
     assert str(failed.directory / "aod") in answer.out
 
 
@@ -158,10 +170,124 @@ def test_verify_finds_an_event_that_is_there_twice(place: Place, event_files: Pa
 def test_diagnose_groups_failures_and_shows_the_log(place: Place, failed: RunOnDisk) -> None:
     answer = place.hvmpi("diagnose")
     assert answer.code == 0
-    first, path, line = answer.out.splitlines()
-    assert first == "2 x payload_failed: noop ended with code 3 (jobs 2)"
-    assert path.strip() == str(failed.directory / "logs/0000/job00000002/attempt2/noop.log")
-    assert line.strip() == "a wire is loose"
+    host = socket.gethostname()
+    assert answer.out.splitlines() == [
+        "2 x payload_failed: noop ended with code 3",
+        "  jobs: 2 (now 1 failed)",
+        f"  host: {host}",
+        "  decided: payload failed: again, 1 of 2 attempts used (1), "
+        "payload failed: the 2 attempts are used up (1)",
+        "  what to do: Read the log; mend what it tells of, then rerun: only what is not done is "
+        "run.",
+        f"  log: {failed.directory / 'logs/0000/job00000002/attempt2/noop.log'}",
+        "    a wire is loose",
+    ]
+
+
+SAYS = "import sys; print('\\n'.join(f'line {n}' for n in range(1, 41)), flush=True); sys.exit(3)"
+
+
+@pytest.fixture
+def told(place: Place, monkeypatch: pytest.MonkeyPatch) -> RunOnDisk:
+    """A run of ten jobs of which an engine tells more: class, and line of a log."""
+
+    def check(_engine: object, job: Job, _step: Step, _code: int) -> Verdict:
+        if job.number < 4:
+            failure = FailureClass.PERMANENT
+            return Verdict(Outcome.PAYLOAD_FAILED, "no \n geometry", -1, failure, "noop.log:17")
+        if job.number < 9:
+            passing = FailureClass.PASSING if job.attempt < 3 else FailureClass.PERMANENT
+            return Verdict(Outcome.SETUP_FAILED, "no database", -1, passing, "noop/log.sub:2")
+        return Verdict(Outcome.DONE, events=job.events)
+
+    monkeypatch.setattr("hvmpi.noop.NoopEngine.check", check)
+    place.event_file("a", range(1, 11))
+    words = ("reconstruct", "--evnt-dir=evnt", "-b1", *noop(sys.executable, "-c", SAYS))
+    assert place.hvmpi(*words).code == 1
+    return place.run()
+
+
+def test_status_groups_failures_by_outcome_class_and_reason(place: Place, told: RunOnDisk) -> None:
+    lines = [line for line in place.hvmpi("status").out.splitlines() if "failed: " in line]
+    logs = told.directory / "logs/0000"
+    assert lines == [
+        "failed: 5 x setup_failed (permanent): no database; "
+        f"see {logs}/job00000004/attempt3/noop/log.sub:2 (job 4)",
+        "failed: 4 x payload_failed (permanent): no geometry; "
+        f"see {logs}/job00000000/attempt1/noop.log:17 (job 0)",
+    ]
+
+
+def test_status_names_the_run_dir_where_it_is_not_the_usual_one(
+    place: Place, failed: RunOnDisk
+) -> None:
+    moved = failed.directory.parent.rename(place.root / "my runs")
+    answer = place.hvmpi("status", f"--run-dir={moved}")
+    (line,) = [line for line in answer.out.splitlines() if line.startswith("what to do: ")]
+    assert shlex.split(line)[-3:] == [failed.timestamp, "--run-dir", str(moved)]
+
+
+def test_diagnose_puts_the_most_frequent_first(place: Place, told: RunOnDisk) -> None:
+    lines = place.hvmpi("diagnose", told.timestamp).out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        "10 x setup_failed (passing): no database",
+        "5 x setup_failed (permanent): no database",
+        "4 x payload_failed (permanent): no geometry",
+    ]
+    assert "  jobs: 4, 5, 6, 7, 8 (5 jobs, now 5 failed)" in lines
+    again = "passing: again, on another host if there is one"
+    assert f"  decided: {again}, 1 of 10 lost (5), {again}, 2 of 10 lost (5)" in lines
+    assert "  decided: permanent: not tried again" in lines
+
+
+def test_diagnose_shows_the_lines_around_the_one_that_tells(place: Place, told: RunOnDisk) -> None:
+    out = place.hvmpi("diagnose").out
+    log = told.directory / "logs/0000/job00000003/attempt1/noop.log"
+    shown = out.partition(f"  log: {log}:17\n")[2].splitlines()
+    assert shown[:5] == [f"    {n} {'>' if n == 17 else '|'} line {n}" for n in range(14, 19)]
+    assert shown[-1] == "    25 | line 25"
+
+
+def test_diagnose_says_that_a_log_is_gone(place: Place, told: RunOnDisk) -> None:
+    out = place.hvmpi("diagnose").out
+    gone = told.directory / "logs/0000/job00000008/attempt3/noop/log.sub:2"
+    assert f"  log: {gone}\n    (not there: " in out
+
+
+def test_diagnose_says_what_to_do_of_every_outcome_and_class() -> None:
+    for outcome in set(Outcome) - {Outcome.NONE, Outcome.DONE}:
+        for failure in FailureClass:
+            for engine in ("noop", "athena"):
+                said = advice(outcome, failure, "why", engine)
+                assert said[0].isupper()
+                assert said.endswith(".")
+
+
+def test_advice_on_athena_is_found_by_its_reason() -> None:
+    said = advice(Outcome.PAYLOAD_FAILED, FailureClass.PASSING, "SETUP_FAILED: no", "athena")
+    assert "CVMFS" in said
+    assert "CVMFS" not in advice(
+        Outcome.PAYLOAD_FAILED, FailureClass.PASSING, "SETUP_FAILED: no", "openchain"
+    )
+
+
+def test_a_host_on_which_all_of_a_kind_failed_is_named(place: Place) -> None:
+    run = place.run_dir / "20260101000000"
+    run.mkdir(parents=True)
+    ledger = Ledger()
+    ledger.apply(journal.JobsPlanned(Kind.MERGE, -1, 1, 4, [], []))
+    ledger.apply(journal.PlanComplete(0, 4))
+    for job in range(4):
+        ledger.apply(journal.Started(job, 1, job, f"tev{job // 2}", 0.0))
+    for job in range(2):
+        told = FailureClass.RESOURCES, "", "resources: not tried again"
+        how = (Outcome.PAYLOAD_FAILED, 1, 0, "no disk", False)
+        ledger.apply(journal.Failed(job, 1, 0.0, 1.0, *how, [], *told))
+    settings = to_dict(load("run", ["--engine=noop"]))
+    write_status(run / "status.h5", ledger, settings=settings, state="incomplete")
+    out = place.hvmpi("diagnose").out
+    assert "2 x payload_failed (resources): no disk\n" in out
+    assert "  host: tev0, all of them, and none on the other host\n" in out
 
 
 def test_diagnose_of_a_run_without_failures(place: Place, done: RunOnDisk) -> None:
