@@ -235,21 +235,26 @@ class AthenaEngine:
             logs_root=logs.parent,
             private=_private(job, step),
         )
-        if failure.failure is FailureClass.CHECK_THE_FILES:
-            return self._looked_at(tag, step, failure)
+        complains = failure.outcome is Outcome.BAD_INPUT
+        if complains or failure.failure is FailureClass.CHECK_THE_FILES:
+            return self._looked_at(job, tag, step, failure)
         return failure
 
-    def _looked_at(self, tag: Tag, step: Step, failure: Failure) -> Failure:
-        """Look at the input that a step complains of: it may be whole, and the disk have failed."""
+    def _looked_at(self, job: Job, tag: Tag, step: Step, failure: Failure) -> Failure:
+        """Look at the input that a step complains of: it may be whole, and disk or tag be bad."""
         source = _input_of(tag, step)
         if source is None:
             return failure
+        # A file of the attempt's own is made anew with the next one.
+        ours = source.is_relative_to(step.directory.parent) if step.directory else False
         try:
-            count_entries(source)
+            events = count_entries(source)
         except HvmpiError:
-            # A file of the attempt's own is made anew with the next one.
-            ours = source.is_relative_to(step.directory.parent) if step.directory else False
             return replace(failure, outcome=Outcome.OUTPUT_INVALID) if ours else failure
+        if failure.failure is not FailureClass.CHECK_THE_FILES:
+            # It found no events: other jobs of an event file that has some may go on.
+            short = not ours and events <= job.skip_events
+            return failure if short else replace(failure, outcome=Outcome.PAYLOAD_FAILED)
         reason = f"{failure.reason} (but its input can be read from here)"
         return replace(
             failure,

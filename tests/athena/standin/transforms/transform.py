@@ -40,7 +40,7 @@ ACRONYMS = {
     251: "TRF_UNEXPECTED_OTHER",
 }
 BAD_LINE = re.compile(
-    r"^\S+\s.*?\b(ERROR|CRITICAL|FATAL|CATASTROPHE)\b|std::bad_alloc|Error in <TFile::ReadBuffer>"
+    r"^\S+\s+\S+\s+(ERROR|CRITICAL|FATAL|CATASTROPHE)\b|std::bad_alloc|Error in <TFile::ReadBuffer>"
 )
 RANGES = {"randomSeed": (0, 30081**2), "jobNumber": (1, 2**31 - 1)}
 SWITCHES = {"true": True, "false": False, "1": True, "0": False}
