@@ -54,7 +54,7 @@ directory.mkdir(parents=True)
 journal = Journal(directory / "journal.jsonl")
 launch = os.environ["HVMPI_LAUNCH_ID"]
 journal.append(
-    RunBegun("hvmpi-journal", 2, "{TIMESTAMP}", 0.0, "run", "", {{}}, "", launch)
+    RunBegun("hvmpi-journal", 3, "{TIMESTAMP}", 0.0, "run", "", {{}}, "", launch)
 )
 def end(code, launch=launch):
     journal.append(Ended(0.0, "incomplete", code, 0, 0, 0, "", launch))

@@ -298,8 +298,11 @@ class AthenaEngine:
     # Looking at products and hosts
 
     def event_numbers(self, product: str, path: Path) -> npt.NDArray[np.int64] | None:
-        """Read the event numbers of an event file or an AOD, where they can be read."""
-        if product not in ("evnt", "aod"):
+        """Read the event numbers of an event file, where they can be read.
+
+        What is made of one whose numbers cannot be read has numbers that no plan knows.
+        """
+        if product != "evnt":
             return None
         count = event_count(path, None)
         return count.event_numbers if count.known else None
