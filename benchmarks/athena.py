@@ -23,12 +23,12 @@ from pathlib import Path
 
 import tomli_w
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from hvmpi.__main__ import main as hvmpi
 from tests.athena.site import StandIn, make_templates
 
+ROOT = Path(__file__).resolve().parents[1]
 STEPS = ("s2608", "r7773", "p2952")
 
 

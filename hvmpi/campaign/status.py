@@ -306,8 +306,9 @@ def _with_paths(
         tmp_dir=settings.get("tmp-dir"),
     )
     suffixes = SUFFIXES[settings["engine"]]
+    derivations = _derivations(paths, suffixes) if "aod" not in settings["keep"] else {}
     outputs = [
-        _output(row, files, paths, suffixes, settings) if row["state"] == "done" else ""
+        _output(row, files, paths, derivations, settings) if row["state"] == "done" else ""
         for row in jobs
     ]
     logs = [str(paths.job_logs(int(number))) for number in jobs["job"]]
@@ -325,10 +326,11 @@ def _output(
     row: npt.NDArray[Any],
     files: npt.NDArray[Any],
     paths: RunPaths,
-    suffixes: dict[str, str],
+    derivations: dict[str, str],
     settings: dict[str, Any],
 ) -> str:
     """Give the path of what a job made; nothing where that is not kept."""
+    suffixes = SUFFIXES[settings["engine"]]
     if row["kind"] == "library":
         return str(paths.product("library", library_stem(int(row["events"])), suffixes["library"]))
     if row["kind"] == "merge":
@@ -337,4 +339,17 @@ def _output(
     if row["kind"] == "generation":
         return str(paths.resolve(file["path"])) if "evnt" in settings["keep"] else ""
     stem = job_stem(file["stem"], settings["job-size"], int(row["skip_events"]))
-    return str(paths.product("aod", stem, suffixes["aod"])) if "aod" in settings["keep"] else ""
+    if "aod" in settings["keep"]:
+        return str(paths.product("aod", stem, suffixes["aod"]))
+    return derivations.get(stem, "")
+
+
+def _derivations(paths: RunPaths, suffixes: dict[str, str]) -> dict[str, str]:
+    """Find a derivation of each job by its stem; what it is called depends on the tags."""
+    if "daod" not in suffixes:
+        return {}
+    ending = f".{suffixes['daod']}"
+    return {
+        path.name.partition(".")[2].removesuffix(ending): str(path)
+        for path in sorted(paths.product_directory("daod").glob(f"DAOD_*{ending}"))
+    }
