@@ -16,6 +16,7 @@ from typing import Any
 from hvmpi import __version__
 from hvmpi.campaign.jobs import NEEDED, FailureClass, Job, Outcome, Output, StepResult
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths, RunPaths
+from hvmpi.campaign.retry import class_of_error
 from hvmpi.campaign.run import paths_of
 from hvmpi.channel import Channel, Idle
 from hvmpi.engine import Engine, Inputs, Step, StepOutput, make_engine
@@ -157,7 +158,8 @@ class Worker:
                 shutil.rmtree(paths.tmp, ignore_errors=True)
                 paths.tmp.mkdir(parents=True)
         except OSError as error:
-            self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error))
+            failure = class_of_error(error)
+            self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error), failure=failure)
         except HvmpiError as error:
             self._finish(attempt, Outcome.SETUP_FAILED, str(error))
 
@@ -186,7 +188,8 @@ class Worker:
             )
         except OSError as error:
             reason = f"{step.name} cannot be started: {_os_reason(error)}"
-            self._finish(attempt, Outcome.SETUP_FAILED, reason, exit_code=127)
+            failure = class_of_error(error)
+            self._finish(attempt, Outcome.SETUP_FAILED, reason, 127, failure=failure)
 
     def _step_ended(
         self, attempt: _Attempt, step: Step, result: PayloadResult, lost: OSError | None
@@ -207,10 +210,16 @@ class Worker:
             self._finish(attempt, Outcome.INTERRUPTED, self._stopping, result.exit_code)
         elif result.timed_out:
             reason = f"{step.name} took longer than job-timeout ({run.settings.job_timeout:g} s)"
-            self._finish(attempt, Outcome.TIMED_OUT, reason, result.exit_code, where=log)
+            failure = FailureClass.RESOURCES
+            self._finish(
+                attempt, Outcome.TIMED_OUT, reason, result.exit_code, failure=failure, where=log
+            )
         elif lost is not None:
             reason = f"what {step.name} left for its logs could not be kept: {_os_reason(lost)}"
-            self._finish(attempt, Outcome.SETUP_FAILED, reason, result.exit_code, where=log)
+            failure = class_of_error(lost)
+            self._finish(
+                attempt, Outcome.SETUP_FAILED, reason, result.exit_code, failure=failure, where=log
+            )
         else:
             verdict = run.engine.check(attempt.job, step, result.exit_code)
             if verdict.outcome is not Outcome.DONE:
@@ -236,7 +245,8 @@ class Worker:
             outputs = tuple(_bring(run, attempt.job, output) for output in kept)
         except OSError as error:
             reason = f"an output could not be brought to its place: {_os_reason(error)}"
-            self._finish(attempt, Outcome.SETUP_FAILED, reason)
+            failure = class_of_error(error)
+            self._finish(attempt, Outcome.SETUP_FAILED, reason, failure=failure)
             return
         self._finish(attempt, Outcome.DONE, "", outputs=outputs, events_out=events_out)
 

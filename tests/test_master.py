@@ -49,6 +49,8 @@ def test_a_wrong_costs_its_job_an_attempt_and_nothing_else(
     (bad,) = status.attempts[status.attempts["outcome"] != "done"]
     assert (bad["job"], bad["attempt"]) == (1, 1)
     assert (bad["outcome"], bad["exit_code"], bad["signal"]) == (outcome, code, number)
+    assert bad["failure"] == ("resources" if outcome == "timed_out" else "none")
+    assert bad["where"] == "noop.log"
     assert why in bad["reason"]
     assert len(run.files("aod")) == 3
 

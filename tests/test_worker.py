@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import time
 from collections import deque
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from hvmpi.campaign.jobs import Job, Kind, Outcome
+from hvmpi.campaign.jobs import FailureClass, Job, Kind, Outcome
 from hvmpi.campaign.plan import make_plan
 from hvmpi.campaign.run import Run, begin_run
 from hvmpi.channel import LocalChannel, local_pair
-from hvmpi.engine import make_engine
+from hvmpi.engine import StepOutput, Verdict, make_engine
+from hvmpi.hosts import usable_cores
 from hvmpi.messages import Assign, Goodbye, Hello, Message, Report, Stop, Welcome
 from hvmpi.settings import load
 from hvmpi.worker import Worker
@@ -68,7 +70,9 @@ def bench_of(place: Place, script: str, *words: str) -> Bench:
 
 
 def test_it_says_that_it_is_ready(place: Place) -> None:
-    assert bench_of(place, "true").welcome().reason == ""
+    hello = bench_of(place, "true").welcome()
+    assert hello.reason == ""
+    assert hello.cores == usable_cores()
 
 
 @pytest.mark.parametrize("changes", [{"token": "another"}, {"directory": "/no/such/run"}])
@@ -134,6 +138,45 @@ def test_it_reports_failures_and_goes_on(
     assert why in report.reason
     assert report.outputs == ()
     assert bench.report(bench.job(1)).outcome is Outcome.DONE
+
+
+def test_it_passes_on_what_the_engine_thinks_of_a_failure(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_of(place, "true")
+    bench.welcome()
+    for told, where in (("sub/log.x:12", "sub/log.x:12"), ("", "noop.log")):
+        verdict = Verdict(Outcome.OUTPUT_INVALID, "why", -1, FailureClass.ONCE_MORE, told)
+        monkeypatch.setattr("hvmpi.noop.NoopEngine.check", lambda *_, given=verdict: given)
+        report = bench.report(bench.job())
+        assert (report.failure, report.where) == (FailureClass.ONCE_MORE, where)
+
+
+def test_it_brings_what_a_step_really_made_under_the_name_that_it_has(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_of(place, "echo 12 > DAOD_X.root")
+    bench.welcome()
+    made = bench.run.paths.attempt(0, 1).tmp / "DAOD_X.root"
+    verdict = Verdict(Outcome.DONE, events=2, outputs=(StepOutput("aod", made, "X.my.root"),))
+    monkeypatch.setattr("hvmpi.noop.NoopEngine.check", lambda *_: verdict)
+    (output,) = bench.report(bench.job()).outputs
+    assert output.path == "aod/X.my.root"
+    assert output.part == "aod/.X.my.root.attempt1.part"
+    assert (bench.run.paths.directory / output.part).read_text() == "12\n"
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_payload(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    bench = bench_of(place, 'touch "$4"')
+    bench.welcome()
+    monkeypatch.setattr("hvmpi.worker.sync_file", full)
+    report = bench.report(bench.job())
+    assert (report.outcome, report.failure) == (Outcome.SETUP_FAILED, FailureClass.RESOURCES)
 
 
 def test_it_reports_an_output_that_cannot_be_brought(place: Place) -> None:

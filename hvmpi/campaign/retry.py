@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from enum import IntEnum
 
 from hvmpi.campaign.jobs import CHARGED, FailureClass, Outcome
 
-__all__ = ["Budget", "Decision", "Spent", "budget_of", "decide", "goes_elsewhere"]
+__all__ = ["Budget", "Decision", "Spent", "budget_of", "class_of_error", "decide", "goes_elsewhere"]
 
 _MOST_ONCE_MORE = 2
 """Attempts that may fail by themselves, where the same seed is likely to bring it back."""
@@ -66,6 +67,27 @@ _BUDGETS = {
 }
 _NOT_THE_PAYLOADS = {Outcome.INTERRUPTED, Outcome.WORKER_LOST}
 _ELSEWHERE = {FailureClass.PASSING, FailureClass.RESOURCES, FailureClass.CHECK_THE_FILES}
+
+
+_OF_THE_SYSTEM = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.ENOMEM), FailureClass.RESOURCES),
+    **dict.fromkeys(
+        (
+            errno.ESTALE,
+            errno.EIO,
+            errno.EREMOTEIO,
+            errno.ENOTCONN,
+            errno.ETIMEDOUT,
+            errno.EHOSTDOWN,
+        ),
+        FailureClass.PASSING,
+    ),
+}
+
+
+def class_of_error(error: OSError) -> FailureClass:
+    """Say what a call to the system that failed means for another attempt: room, or a bad host."""
+    return _OF_THE_SYSTEM.get(error.errno or 0, FailureClass.NONE)
 
 
 def budget_of(outcome: Outcome, failure: FailureClass) -> Budget:

@@ -52,6 +52,9 @@ _BY_OUTCOME = {
     Outcome.INTERRUPTED: "Rerun: it was stopped with the campaign and is not at fault.",
 }
 
+_PLAIN = {Outcome.TIMED_OUT, Outcome.WORKER_LOST, Outcome.INTERRUPTED}
+"""Outcomes that hvmpi itself finds, whatever the engine."""
+
 
 def advice(outcome: Outcome, failure: FailureClass, reason: str, engine: str = "") -> str:
     """Say in one sentence what to do about a failure.
@@ -62,12 +65,16 @@ def advice(outcome: Outcome, failure: FailureClass, reason: str, engine: str = "
     failure : FailureClass
     reason : str
     engine : str
-        One that knows its own reasons is asked first.
+        One that knows its own reasons is asked before the general tables.
     """
-    if engine == "athena" and outcome not in (Outcome.INTERRUPTED, Outcome.TIMED_OUT):
+    if outcome in _PLAIN:
+        return _BY_OUTCOME[outcome]
+    if engine == "athena":
         from hvmpi.athena.failures import advice_for
 
         return advice_for(reason, outcome, failure)
+    if outcome is Outcome.OUT_OF_MEMORY:
+        return _BY_OUTCOME[outcome]
     return _BY_CLASS.get(failure) or _BY_OUTCOME.get(outcome, "Read the log.")
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hvmpi.campaign.jobs import FailureClass, Outcome
-from hvmpi.campaign.retry import Budget, Decision, Spent, budget_of, decide, goes_elsewhere
+from hvmpi.campaign.retry import (
+    Budget,
+    Decision,
+    Spent,
+    budget_of,
+    class_of_error,
+    decide,
+    goes_elsewhere,
+)
 
 FAILED = [outcome for outcome in Outcome if outcome not in (Outcome.NONE, Outcome.DONE)]
 COSTLY = [outcome for outcome in FAILED if outcome is not Outcome.INTERRUPTED]
@@ -70,6 +80,21 @@ def test_with_one_attempt_nothing_is_tried_once_more() -> None:
 
 def test_a_file_that_was_only_out_of_reach_is_looked_for_again() -> None:
     assert decided("bad_input", "passing", (0, 0)).again
+
+
+@pytest.mark.parametrize(
+    ("number", "failure"),
+    [
+        (errno.ENOSPC, FailureClass.RESOURCES),
+        (errno.ESTALE, FailureClass.PASSING),
+        (errno.EIO, FailureClass.PASSING),
+        (errno.ENOENT, FailureClass.NONE),
+        (errno.EACCES, FailureClass.NONE),
+    ],
+)
+def test_what_the_system_refuses_has_a_class(number: int, failure: FailureClass) -> None:
+    assert class_of_error(OSError(number, "why")) is failure
+    assert class_of_error(OSError("why")) is FailureClass.NONE
 
 
 @given(
