@@ -135,7 +135,14 @@ def _show_products(status: Status) -> None:
         if product == "evnt" and settings["verb"] == "reconstruct":
             continue
         folder = paths.product_directory(product)
-        files = [p for p in folder.glob("[!.]*") if p.is_file() and p.suffix != ".json"]
+        files = [
+            path
+            for path in folder.glob("[!.]*")
+            if path.is_file()
+            and path.suffix != ".json"
+            # Derivations lie beside what they were derived from.
+            and path.name.startswith("DAOD_") == (product == "daod")
+        ]
         if files:
             size = sum(path.stat().st_size for path in files) / 1e6
             print(f"{product}: {len(files)} files, {size:.1f} MB, in {folder}")
