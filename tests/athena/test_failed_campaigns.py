@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,3 +147,91 @@ def test_a_success_is_published_and_leaves_no_process(
     assert everything_in(run) == [f"{stem}.HITS.pool.root", f"{stem}.aod.pool.root"]
     assert run.status().jobs[0]["events_out"] == 5
     assert standin.alive() == []
+
+
+# What goes away behind the look at the host
+
+
+def behind_the_look(place: Place, what: str) -> str:
+    """Write a script of the site that does something in every step of a job; give its path."""
+    looked, script = place.root / "looked", place.root / "site.sh"
+    script.write_text(f"if [ -e {looked} ]; then {what}; fi\ntouch {looked}\n")
+    return str(script)
+
+
+@pytest.mark.parametrize("runtime", ["none", "apptainer", "atlas"])
+@pytest.mark.parametrize("how", ["fatal", "missing"])
+def test_a_release_that_goes_away_is_named_in_the_reason(
+    place: Place, standin: StandIn, runtime: str, how: str
+) -> None:
+    releases = standin.cvmfs / "AtlasSetup/releases.txt"
+    says = f"sed -i 's/^19.2.3.7 .*/19.2.3.7 {how}/' {releases}"
+    site = {"setup_script": behind_the_look(place, says)}
+    if runtime != "none":
+        site["container"] = "slc6"
+    if runtime == "atlas":
+        site["container_runtime"] = "atlas"
+    standin.evnt(place.root / "evnt", 2)
+    chosen = config(place, standin, ["s2608"], site=site, keep=["hits"], max_lost=1)
+    assert place.hvmpi("reconstruct", "-c", chosen, "--evnt-dir=evnt").code == 1
+    run = place.run()
+    (job,) = run.status().jobs
+    assert (job["outcome"], job["failure"], job["attempts"]) == ("setup_failed", "passing", 2)
+    assert job["reason"].startswith("SETUP_FAILED: s2608 could not be set up: asetup ")
+    assert "AtlasSetup(FATAL)" in pointed_at(run)[1]
+    assert "AtlasSetup(FATAL)" in job["reason"]
+    assert standin.calls() == []
+
+
+def test_a_container_that_cannot_be_mounted_is_tried_again(place: Place, standin: StandIn) -> None:
+    bound = place.root / "phys"
+    bound.mkdir()
+    standin.evnt(place.root / "evnt", 2)
+    # The look at the host is the last that sees it.
+    (place.root / "site.sh").write_text(f"rmdir {bound}\n")
+    site = {
+        "container": "slc6",
+        "binds": [str(bound)],
+        "setup_script": str(place.root / "site.sh"),
+    }
+    chosen = config(place, standin, ["s2608"], site=site, keep=["hits"], max_lost=1)
+    assert place.hvmpi("reconstruct", "-c", chosen, "--evnt-dir=evnt").code == 1
+    run = place.run()
+    (job,) = run.status().jobs
+    assert (job["outcome"], job["failure"], job["attempts"]) == ("setup_failed", "passing", 2)
+    assert job["reason"].startswith("CONTAINER: s2608 ")
+    assert "mount hook function failure" in pointed_at(run)[1]
+
+
+# Codes that disagree
+
+
+@pytest.mark.parametrize(
+    ("does", "reason"),
+    [({"rc": 65, "shell": 0}, "ATHENA_EXECUTE"), ({"shell": 1}, "NEEDCHECK")],
+)
+def test_exit_code_and_report_are_believed_only_together(
+    place: Place, standin: StandIn, does: Mapping[str, Any], reason: str
+) -> None:
+    standin.evnt(place.root / "evnt", 2)
+    standin.misbehave(does)
+    chosen = config(place, standin, ["s2608"], keep=["hits"], max_attempts=1)
+    assert place.hvmpi("reconstruct", "-c", chosen, "--evnt-dir=evnt").code == 1
+    (job,) = place.run().status().jobs
+    assert (job["outcome"], job["failure"]) == ("payload_failed", "once_more")
+    assert job["reason"].startswith(f"{reason}: s2608 "), job["reason"]
+    assert place.run().files("hits") == []
+
+
+def test_another_attempt_may_do_better(place: Place, standin: StandIn) -> None:
+    standin.evnt(place.root / "evnt", 2)
+    standin.misbehave({"signal": 11, "leave_output": True}, transform="Reco_tf.py", times=1)
+    chosen = config(place, standin, ["s2608", "r7773"], keep=["hits", "aod"])
+    assert place.hvmpi("reconstruct", "-c", chosen, "--evnt-dir=evnt").code == 0
+    run = place.run()
+    assert list(run.status().attempts["outcome"]) == ["payload_failed", "done"]
+    first, again = standin.calls("Reco_tf.py")
+    assert first.directory != again.directory
+    assert first.argv[1:] == again.argv[1:]
+    assert len(everything_in(run)) == 2
+    assert place.hvmpi("verify").code == 0
