@@ -432,7 +432,7 @@ TEXTS = st.one_of(
 
 def written(text: str) -> str:
     """Write a text in a tag such that nothing in it is taken for a placeholder."""
-    return re.sub(r"\{([a-z_]+)\}", r"{{\1}}", text)
+    return re.sub(r"\{([A-Za-z_]\w*)\}", r"{{\1}}", text, flags=re.ASCII)
 
 
 @given(
