@@ -28,15 +28,18 @@ class Chain:
         What a reconstruction job runs.
     notices : tuple of str
         What is to be told of the tags.
+    named : tuple of Tag
+        All that the campaign names, a generation that is not wanted too.
     """
 
     generation: Tag | None
     steps: tuple[Tag, ...]
     notices: tuple[str, ...] = ()
+    named: tuple[Tag, ...] = ()
 
     @property
     def tags(self) -> tuple[Tag, ...]:
-        """All tags, in their order."""
+        """The tags that are run, in their order."""
         return (*((self.generation,) if self.generation else ()), *self.steps)
 
     def tag(self, name: str) -> Tag:
@@ -47,9 +50,9 @@ class Chain:
         """Give the step that makes what a step reads; None: it reads an event file."""
         return next((one for one in self.steps if tag.input in one.outputs), None)
 
-    def steps_before(self, tag: Tag) -> int:
-        """Count the steps of a job before a tag."""
-        return 0 if tag.is_generation else self.steps.index(tag)
+    def takes_range(self, tag: Tag) -> bool:
+        """Say whether a step takes the events of its job, not all that an earlier step made."""
+        return tag.is_generation or self.maker(tag) is None
 
 
 def read_chain(settings: Settings) -> Chain:
@@ -89,10 +92,53 @@ def read_chain(settings: Settings) -> Chain:
         msg = f"the tags {', '.join(settings.tags)} hold no step that reads EVNT"
         raise ConfigError(msg)
     wanted = generation if settings.verb != "reconstruct" else None
-    chain = Chain(wanted, tuple(steps), tuple(notices))
+    chain = Chain(wanted, tuple(steps), tuple(notices), tuple(tags))
     for tag in chain.tags:
         _check_samples(tag, settings)
+        _check_events(tag, chain)
+        _check_paths(tag, settings)
     return chain
+
+
+def _check_paths(tag: Tag, settings: Settings) -> None:
+    """See that a container can be told of the directories: commas and colons part them."""
+    site = settings.site
+    for name, path in (
+        ("run-dir", settings.run_dir),
+        ("evnt-dir", settings.evnt_dir),
+        ("log-dir", settings.log_dir),
+        ("tmp-dir", settings.tmp_dir),
+        ("atlas-local-root-base", site.atlas_local_root_base),
+        ("setup-script", site.setup_script),
+    ):
+        if tag.container and path is not None and not {",", ":"}.isdisjoint(path):
+            msg = (
+                f"{name} {path!r} cannot be seen in the container of tag {tag.name!r}: "
+                "a path that it is to see has neither comma nor colon"
+            )
+            raise ConfigError(msg)
+
+
+def _check_events(tag: Tag, chain: Chain) -> None:
+    """See that jobs do not all make the same events."""
+    there = tag.placeholders()
+    if tag.is_generation:
+        for wanted, what in ((("first_event",), "numbers"), (("seed", "batch", "job"), "seed")):
+            if there.keys().isdisjoint(wanted):
+                msg = (
+                    f"tag {tag.path}: no argument has {{{wanted[0]}}}, so all event files would "
+                    f"have the same {what}; put it where the transform takes it"
+                )
+                raise ConfigError(msg)
+    elif chain.takes_range(tag):
+        for argument, placeholder in (("skipEvents", "skip_events"), ("maxEvents", "max_events")):
+            value = tag.arguments.get(argument)
+            if value is not None and f"{{{placeholder}}}" not in str(value):
+                msg = (
+                    f"tag {tag.path}: {argument} is {value!r}, so each job would take the same "
+                    f"events; leave it out, or write {{{placeholder}}}"
+                )
+                raise ConfigError(msg)
 
 
 def _check_samples(tag: Tag, settings: Settings) -> None:
@@ -153,9 +199,12 @@ def _check(tags: Sequence[Tag]) -> None:
                 f"tag {tag.name!r} is a generation and can only be the first, not the {number + 1}."
             )
             raise ConfigError(msg)
-        if tag.input and tag.input not in makers and (tag.input != "EVNT" or number):
-            made = ", ".join(makers) or "EVNT"
-            msg = f"tag {tag.name!r} ({tag.path}) reads {tag.input}; those before it make {made}"
+        if tag.input and tag.input not in {"EVNT", *makers}:
+            made = ", ".join(dict.fromkeys(["EVNT", *makers]))
+            msg = (
+                f"tag {tag.name!r} ({tag.path}) reads {tag.input}, which no tag before it makes; "
+                f"there are {made}"
+            )
             raise ConfigError(msg)
         for output in tag.outputs:
             if output in makers:

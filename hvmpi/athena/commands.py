@@ -72,7 +72,6 @@ def command_of(
     """
     known = tag.known_arguments()
     values, copied = _values(tag, job, chain, settings)
-    first = chain.steps_before(tag) == 0
     argv = [tag.transform]
     source = None
     if not tag.is_generation:
@@ -88,7 +87,7 @@ def command_of(
         made = f"{output}.{given}" if argument == "outputDAODFile" else given
         outputs.append(StepOutput(product_of(output), tmp / tag.name / made, made))
     arguments = dict(tag.arguments)
-    if first and not tag.is_generation:
+    if chain.takes_range(tag) and not tag.is_generation:
         # Given plainly they reach the first substep only, as they must.
         for name, placeholder in (("skipEvents", "skip_events"), ("maxEvents", "max_events")):
             arguments.setdefault(name, f"{{{placeholder}}}")
@@ -121,7 +120,7 @@ def _source(tag: Tag, job: Job, chain: Chain, inputs: Inputs, tmp: Path) -> Path
 def _values(
     tag: Tag, job: Job, chain: Chain, settings: Settings
 ) -> tuple[dict[str, object], tuple[Path, ...]]:
-    first = chain.steps_before(tag) == 0
+    first = chain.takes_range(tag)
     file = job.event_file
     run_number, seed = file.run_number, settings.seed
     # Of a foreign event file it is not known which sample it is, unless there is but one.
@@ -143,7 +142,8 @@ def _values(
     if sample is None:
         return values, ()
     options, copied = _of_sample(sample)
-    return {**values, **options}, copied
+    # Where only event files are read, the job options need not be there.
+    return {**values, **options}, copied if "job_config" in tag.placeholders() else ()
 
 
 def _of_sample(sample: SampleOptions) -> tuple[dict[str, object], tuple[Path, ...]]:
@@ -160,7 +160,7 @@ def _of_sample(sample: SampleOptions) -> tuple[dict[str, object], tuple[Path, ..
         copied = (Path(sample.job_config),)
         values["job_config"] = copied[0].name
     return {
-        name: f"{value:g}" if isinstance(value, float) else value
+        name: f"{value:.15g}" if isinstance(value, float) else value
         for name, value in values.items()
         if value is not None
     }, copied

@@ -18,8 +18,8 @@ from hvmpi.athena.commands import Command, command_of, product_of
 from hvmpi.athena.failures import Failure
 from hvmpi.athena.pool import count_entries, event_count
 from hvmpi.athena.reports import JobReport, read_report
-from hvmpi.athena.script import SETUP_FAILED, StepScript
-from hvmpi.athena.tags import EventRule, Tag
+from hvmpi.athena.script import SETUP_FAILED, StepScript, site_binds
+from hvmpi.athena.tags import Tag
 from hvmpi.campaign.jobs import FailureClass, Job, Kind, Outcome
 from hvmpi.campaign.paths import AttemptPaths
 from hvmpi.engine import (
@@ -117,8 +117,10 @@ class AthenaEngine:
 
     def documents(self) -> dict[str, str]:
         """Give the tags, which a run keeps with it."""
-        tags = self._chain.tags
-        return {f"tags/{tag.name}.toml": tag.path.read_text(encoding="utf-8") for tag in tags}
+        return {
+            f"tags/{tag.name}.toml": tag.path.read_text(encoding="utf-8")
+            for tag in self._chain.named
+        }
 
     def samples(self, settings: Settings) -> tuple[Sample, ...]:
         """Take the samples as they are; the generation's tag decides their events."""
@@ -265,9 +267,11 @@ class AthenaEngine:
 
     def _delivered(self, job: Job, tag: Tag, step: Step, report: JobReport) -> Verdict | Failure:
         source = _input_of(tag, step)
-        first = self._chain.steps_before(tag) == 0
         try:
-            expected = job.events if first or source is None else count_entries(source)
+            if source is None or self._chain.takes_range(tag):
+                expected = job.events
+            else:
+                expected = count_entries(source)
         except HvmpiError as error:
             why = f"its input cannot be read: {error}"
             return failures.bad_output(tag.name, why, _private(job, step))
@@ -285,10 +289,10 @@ class AthenaEngine:
             if said is not None and said != found:
                 why = f"{kind} holds {found} events, the job report says {said}"
                 return failures.bad_output(tag.name, why)
-            low = 0 if _filters(tag, kind) else tag.low(expected)
+            low = tag.low(expected, kind)
             if not low <= found <= expected:
                 return failures.short_output(tag.name, found, low, expected, f"events of {kind}")
-            if not _filters(tag, kind):
+            if not tag.filters(kind):
                 events = found
             outputs.append(StepOutput(output.product, path, output.name))
         lost = expected - events if events >= 0 else 0
@@ -359,11 +363,9 @@ def _binds(
     directories += [
         Path(one.job_config)
         for one in settings.samples
-        if one.job_config and not one.job_config.isdecimal() and not command.copied
+        if command.input is None and one.job_config and Path(one.job_config).is_dir()
     ]
-    site = settings.site
-    scripts = [site.setup_script] if site.setup_script else []
-    return (*map(str, directories), site.atlas_local_root_base, *scripts)
+    return (*map(str, directories), *site_binds(settings.site))
 
 
 def _kept(step: Step) -> Path:
@@ -382,11 +384,6 @@ def _input_of(tag: Tag, step: Step) -> Path | None:
     given = f"--input{tag.input}File="
     word = next((word for word in step.command if word.startswith(given)), None)
     return Path(word.removeprefix(given)) if word and not tag.is_generation else None
-
-
-def _filters(tag: Tag, output: str) -> bool:
-    """Say whether a type of output may hold fewer events than were read, whatever the reason."""
-    return tag.events is EventRule.FILTER and output not in ("DAOD_PHYS", "DAOD_PHYSLITE")
 
 
 def _real_path(output: StepOutput) -> Path | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from hvmpi.athena.chain import Chain
-from hvmpi.athena.script import SETUP_FAILED, StepScript, atlas_container
+from hvmpi.athena.script import SETUP_FAILED, StepScript, atlas_container, site_binds
 from hvmpi.athena.tags import Tag
 from hvmpi.engine import Check
 from hvmpi.hosts import usable_cores
@@ -53,11 +53,14 @@ def examine(
     site = settings.site
     scratch = Path(settings.tmp_dir or settings.run_dir)
     there = next(path for path in (scratch, *scratch.parents) if path.exists())
-    images = sorted({tag.container for tag in chain.tags if tag.container})
+    images = {tag.container: tag for tag in chain.tags if tag.container}
     looks: list[Callable[[], Check]] = [
         *(partial(_answers, directory, deadline) for directory in site.cvmfs),
         *([partial(_readable, site.setup_script)] if site.setup_script else []),
-        *(partial(_container, image, settings) for image in images),
+        *(
+            partial(_container, tag.container, settings, environment(tag, there).get("PATH"))
+            for tag in images.values()
+        ),
     ]
     room = _room(scratch, there, site.scratch_gb)
     yield from (room, _cores(settings, chain), _memory(settings, chain))
@@ -97,14 +100,14 @@ def _readable(script: str) -> Check:
     return Check(f"setup-script {script}", good, "there" if good else "cannot be read")
 
 
-def _container(image: str, settings: Settings) -> Check:
+def _container(image: str, settings: Settings, path: str | None) -> Check:
     name, runtime = f"container {image}", settings.site.container_runtime
     if atlas_container(settings.site):
         return Check(name, True, "started by atlasLocalSetup.sh")
-    path = dict(os.environ) | settings.site.variables()
-    found = shutil.which(runtime, path=path.get("PATH"))
+    found = shutil.which(runtime, path=path)
     if found is None:
-        return Check(name, False, f"there is no container runtime {runtime!r}; install it")
+        why = f"there is no container runtime {runtime!r} in {path}; install it, or give its path"
+        return Check(name, False, why)
     if image.startswith("/") and not Path(image).exists():
         return Check(name, False, "the image is not there")
     return Check(name, True, f"{found}")
@@ -132,7 +135,7 @@ def _release(
         environment=environment(tag, directory),
         site=settings.site,
         container=tag.container,
-        binds=(str(place), settings.site.atlas_local_root_base),
+        binds=(str(place), *site_binds(settings.site)),
         only_set_up=True,
     )
     for path, text in script.files().items():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hvmpi.site import Site
 
-__all__ = ["SETUP_FAILED", "StepScript", "atlas_container"]
+__all__ = ["SETUP_FAILED", "StepScript", "atlas_container", "site_binds"]
 
 SETUP_FAILED = "hvmpi-setup-failed.txt"
 """Where a script says why the release was not set up."""
@@ -28,6 +28,11 @@ _BASH = ("/bin/bash", "--noprofile", "--norc")
 def atlas_container(site: Site) -> bool:
     """Say whether containers are started by ATLAS's own set-up."""
     return site.container_runtime == "atlas"
+
+
+def site_binds(site: Site) -> tuple[str, ...]:
+    """List what a release's set-up needs to see in a container, besides CVMFS."""
+    return (site.atlas_local_root_base, *([site.setup_script] if site.setup_script else []))
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,8 @@ class StepScript:
         if script is None:
             return []
         why = quoted(f"setup-script {script!r} failed with code")
-        return [f'. {quoted(script)} || refuse {why}" $?"']
+        # A script of others' may leave options and a directory behind that asetup cannot stand.
+        return [f'. {quoted(script)} || refuse {why}" $?"', "set +eu", self._enter()]
 
     def _asetup(self) -> list[str]:
         local = "$ATLAS_LOCAL_ROOT_BASE/user/atlasLocalSetup.sh"

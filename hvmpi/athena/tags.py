@@ -44,13 +44,16 @@ PLACEHOLDERS: Mapping[str, str] = MappingProxyType(
 )
 """What may stand in braces in a value of a tag, and what it is filled with."""
 
-_PLACEHOLDER = re.compile(r"\{\{([a-z_]+)\}\}|\{([a-z_]+)\}")
+_PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _TYPE = re.compile(r"EVNT|HITS|RDO|ESD|AOD|DAOD_[A-Za-z0-9]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ARGUMENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _TRANSFORM = re.compile(r"[A-Za-z0-9_]+\.py")
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+:/=-]*")
+_IMAGE = re.compile(r"[^-\s\0][^\n\0]*")
 _OLD_RELEASES = 21
+_UNFILTERED = ("DAOD_PHYS", "DAOD_PHYSLITE")
 
 
 class EventRule(enum.Enum):
@@ -129,9 +132,13 @@ class Tag:
         derived = output.startswith("DAOD_") and direct not in self.known_arguments()
         return "outputDAODFile" if derived else direct
 
-    def low(self, events: int) -> int:
-        """Give the fewest events that it must deliver of those that it read."""
-        if self.events is EventRule.FILTER:
+    def filters(self, output: str) -> bool:
+        """Say whether a type of its output may hold any number of events."""
+        return self.events is EventRule.FILTER and output not in _UNFILTERED
+
+    def low(self, events: int, output: str) -> int:
+        """Give the fewest events that a type of its output must hold, of those that it read."""
+        if self.filters(output):
             return 0
         lost = self.tolerance if self.events is EventRule.TOLERANCE else 0.0
         # Rounded down, as the framework does: 9 of 10 pass where 0.5 % may get lost.
@@ -175,7 +182,10 @@ class Tag:
         try:
             known = arguments_of(self.transform, self.framework)
         except ConfigError as error:
-            msg = f"tag {self.name!r} ({self.path}): {error}"
+            msg = (
+                f"tag {self.name!r} ({self.path}): {error}; "
+                "mend the tag, or say --no-argument-check if the release has it"
+            )
             raise ConfigError(msg) from None
         notices = []
         for name in self.arguments:
@@ -316,9 +326,7 @@ def _tag(path: Path, values: dict[str, Any]) -> Tag:
 
 def _rule(path: Path, values: dict[str, Any], outputs: Sequence[str]) -> tuple[EventRule, float]:
     """Take what athena does by itself where the tag does not say otherwise."""
-    filtered = {"DAOD_PHYS", "DAOD_PHYSLITE"}.isdisjoint(outputs) and any(
-        output.startswith("DAOD_") for output in outputs
-    )
+    filtered = any(output.startswith("DAOD_") and output not in _UNFILTERED for output in outputs)
     usual = "filter" if filtered else "tolerance" if "HITS" in outputs else "exact"
     name = values.get("events", usual)
     try:
@@ -327,6 +335,9 @@ def _rule(path: Path, values: dict[str, Any], outputs: Sequence[str]) -> tuple[E
         there = ", ".join(rule.value for rule in EventRule)
         msg = f"tag {path}: events is {name!r}; there are {there}"
         raise ConfigError(msg) from None
+    if "tolerance" in values and rule is not EventRule.TOLERANCE:
+        msg = f"tag {path}: tolerance is given, and events is {name!r}; leave one of them out"
+        raise ConfigError(msg)
     tolerance = float(values.get("tolerance", 0.005 if rule is EventRule.TOLERANCE else 0.0))
     if not 0.0 <= tolerance < 1.0:
         msg = f"tag {path}: tolerance is a share of the events, from 0 to below 1, not {tolerance}"
@@ -356,10 +367,17 @@ def _check(tag: Tag) -> None:
         ("release", tag.release, _RELEASE),
         *(("output", output, _TYPE) for output in tag.outputs),
         *((("input", tag.input, _TYPE),) if tag.input else ()),
-        *(("environment", name, _VARIABLE) for name in tag.environment),
+        *((("container", tag.container, _IMAGE),) if tag.container else ()),
+        *(("the name of an argument", name, _ARGUMENT) for name in tag.arguments),
+        *(("the name of a variable", name, _VARIABLE) for name in tag.environment),
     ):
         if not pattern.fullmatch(value):
             msg = f"tag {tag.path}: {key} cannot be {value!r}; it has the form {pattern.pattern}"
+            raise ConfigError(msg)
+    for number, output in enumerate(tag.outputs):
+        if output == tag.input or output in tag.outputs[:number]:
+            why = "is its input too" if output == tag.input else "is named twice"
+            msg = f"tag {tag.path}: {output} of output {why}; take it out"
             raise ConfigError(msg)
     if tag.is_generation and tag.outputs != ("EVNT",):
         msg = f"tag {tag.path}: the key 'input' is missing; only a generation, of EVNT, has none"
@@ -374,6 +392,10 @@ def _check(tag: Tag) -> None:
 
 
 def _check_values(tag: Tag) -> None:
+    for name, text in tag.environment.items():
+        if "\0" in text:
+            msg = f"tag {tag.path}: {name}: no variable can hold a zero byte"
+            raise ConfigError(msg)
     known = tag.known_arguments()
     taken = {f"input{tag.input}File", *map(tag.argument_of, tag.outputs)}
     for name, value in tag.arguments.items():
@@ -410,13 +432,15 @@ def _check_formats(tag: Tag) -> None:
     for name in ("formats", "reductionConf"):
         value = tag.arguments.get(name, ())
         formats += [] if isinstance(value, bool) else [value] if isinstance(value, str) else value
-    if not formats:
+    derived = any(tag.argument_of(output) == "outputDAODFile" for output in tag.outputs)
+    if not formats and not derived:
         return
     made = {f"DAOD_{one}" for one in formats}
     said = {output for output in tag.outputs if output.startswith("DAOD_")}
     if made != said:
         msg = (
-            f"tag {tag.path}: its derivation makes {', '.join(sorted(made))}, "
+            f"tag {tag.path}: its derivation makes {', '.join(sorted(made)) or 'nothing'} "
+            "(formats, or reductionConf), "
             f"its output says {', '.join(sorted(said)) or 'none of these'}"
         )
         raise ConfigError(msg)
