@@ -137,7 +137,7 @@ class Master:
     def _take_leave(self, rank: int) -> None:
         self._placement.leave(rank)
         self._expected.discard(rank)
-        instead = self._hosts.left(rank)
+        instead = self._hosts.left(rank, time.monotonic())
         if instead is not None:
             self._channel.send(instead, Examine())
 

@@ -69,6 +69,10 @@ class Examination:
                 self._checks.append(check)
         except (HvmpiError, OSError) as error:
             self._checks.append(Check("preflight", False, str(error)))
+        except Exception as error:
+            # Nothing may pass for a host that is fit because the look at it broke off.
+            why = f"broke off with {type(error).__name__}: {error}"
+            self._checks.append(Check("preflight", False, why))
 
     def poll(self) -> tuple[Check, ...] | None:
         """Give what was found when it is over."""
@@ -119,7 +123,7 @@ class Hosts:
     def arrived(self, rank: int, host: str, now: float) -> Standing:
         """Take a rank in and say what is to become of it."""
         known = self._hosts.get(host)
-        if known is None:
+        if known is None or (known.reason is None and not known.waiting):
             self._hosts[host] = _Host(rank, now, [rank])
             return Standing.LOOKS
         if known.reason is None:
@@ -139,13 +143,13 @@ class Hosts:
         known.reason = reason
         return known.waiting
 
-    def left(self, rank: int) -> int | None:
+    def left(self, rank: int, now: float) -> int | None:
         """Take a rank out; give the one that is to look at its host in its place."""
         for host in self._hosts.values():
             if host.reason is None and rank in host.waiting:
                 host.waiting.remove(rank)
                 if host.examiner == rank and host.waiting:
-                    host.examiner = host.waiting[0]
+                    host.examiner, host.asked_at = host.waiting[0], now
                     return host.examiner
         return None
 

@@ -84,8 +84,10 @@ SITE_OPTIONS: tuple[Option, ...] = (
 """The keys of a ``[site]`` table."""
 
 _BY_NAME = {option.name: option for option in SITE_OPTIONS}
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[^\0]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DIRECTORY = re.compile(r"/[^,:\0]*")
+_WORD = re.compile(r"[^-\s\0][^\n\0]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +145,13 @@ def make_site(values: Mapping[str, Any], where: Callable[[str], str]) -> Site:
     for key, texts, pattern, form in (
         ("environment", site.environment, _ASSIGNMENT, "NAME=VALUE"),
         ("pass-environment", site.pass_environment, _VARIABLE, "the name of a variable"),
-        ("binds", site.binds, re.compile(r"[^,:\0]*"), "a path without comma and colon"),
+        ("binds", site.binds, _DIRECTORY, "a path from / on without comma and colon"),
+        ("cvmfs", site.cvmfs, _DIRECTORY, "a path from / on without comma and colon"),
+        ("container", (site.container,), _WORD, "the name of an image"),
+        ("container-runtime", (site.container_runtime,), _WORD, "a command"),
     ):
         for text in texts:
-            if not pattern.fullmatch(text):
+            if text is not None and not pattern.fullmatch(text):
                 msg = f"{where(key)}: {key} wants {form}, not {text!r}"
                 raise ConfigError(msg)
     return site
