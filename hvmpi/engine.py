@@ -261,6 +261,9 @@ class Engine(Protocol):
     def event_numbers(self, product: str, path: Path) -> npt.NDArray[np.int64] | None:
         """Read the event numbers of a product; None where it has none; `InputError` if bad."""
 
+    def count(self, product: str, path: Path, /) -> int | None:
+        """Count the events of a product whose numbers cannot be read; None where it has none."""
+
     def training_events(self, path: Path) -> list[tuple[int, int]]:
         """List the events that went into a training file, by run and event number.
 

@@ -143,6 +143,10 @@ class NoopEngine:
         known = product in ("evnt", "library")
         return self.count_events(path, None).event_numbers if known else None
 
+    def count(self, _product: str, _path: Path, /) -> int | None:
+        """Count none: what has events has numbers."""
+        return None
+
     def training_events(self, path: Path) -> list[tuple[int, int]]:
         """Read the event numbers of a training file, which knows of no runs."""
         return [(0, number) for number in self.count_events(path, None).event_numbers.tolist()]

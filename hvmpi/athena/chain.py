@@ -164,20 +164,21 @@ def _with_site(tag: Tag, settings: Settings) -> Tag:
 
 def _find(settings: Settings) -> Iterator[Path]:
     beside = Path(settings.config).absolute().parent if settings.config else Path("configs")
-    places = [beside / "tags", *([_SHIPPED] if _SHIPPED.is_dir() else [])]
+    # A run has its own tags with it, and no others will do.
+    shipped = [] if (beside / "journal.jsonl").exists() or not _SHIPPED.is_dir() else [_SHIPPED]
+    places = [beside / "tags", *shipped]
+    there = {path.stem: path for place in reversed(places) for path in place.glob("*.toml")}
     for name in settings.tags:
         if "/" in name or name.endswith(".toml"):
-            yield Path(name).absolute() if "/" not in name else _beside(Path(name), beside)
+            yield _beside(Path(name), beside)
             continue
-        found = next((p for place in places if (p := place / f"{name}.toml").is_file()), None)
-        if found is None:
-            there = sorted({path.stem for place in places for path in place.glob("*.toml")})
+        if name not in there:
             msg = (
-                f"there is no tag {name!r}{nearest(name, there)}: no file {name}.toml in "
-                f"{' or '.join(str(place) for place in places)}"
+                f"there is no tag {name!r}{nearest(name, sorted(there))}: no file "
+                f"{f'{name}.toml'!r} in {' or '.join(str(place) for place in places)}"
             )
             raise ConfigError(msg)
-        yield found.absolute()
+        yield there[name].absolute()
 
 
 def _beside(path: Path, directory: Path) -> Path:

@@ -32,7 +32,7 @@ from hvmpi.engine import (
     StepOutput,
     Verdict,
 )
-from hvmpi.errors import ConfigError, HvmpiError, InputError
+from hvmpi.errors import BadEventFileError, ConfigError, HvmpiError, InputError
 from hvmpi.files import sha256_of
 from hvmpi.sample import SampleOptions
 from hvmpi.settings import Settings
@@ -146,6 +146,12 @@ class AthenaEngine:
 
     def count_events(self, path: Path, expected: int | None) -> EventCount:
         """Count the events of a POOL file."""
+        if "," in str(path):
+            msg = (
+                f"event file {str(path)!r} has a comma in its path, where transforms take what "
+                "follows for another file; give it another name"
+            )
+            raise BadEventFileError(msg)
         return event_count(path, expected)
 
     def check_library(self, path: Path, mu: float) -> LibraryCount:
@@ -257,6 +263,8 @@ class AthenaEngine:
             # It found no events: other jobs of an event file that has some may go on.
             short = not ours and events <= job.skip_events
             return failure if short else replace(failure, outcome=Outcome.PAYLOAD_FAILED)
+        if failure.outcome is not Outcome.BAD_INPUT and "INPUT" not in failure.reason:
+            return failure
         reason = f"{failure.reason} (but its input can be read from here)"
         return replace(
             failure,
@@ -311,6 +319,10 @@ class AthenaEngine:
         count = event_count(path, None)
         return count.event_numbers if count.known else None
 
+    def count(self, _product: str, path: Path, /) -> int | None:
+        """Count the events of a product."""
+        return count_entries(path)
+
     def training_events(self, path: Path) -> list[tuple[int, int]]:
         """Know of none: training files of athena's AODs are made by hand."""
         msg = f"{str(path)!r} was not made by a campaign of athena"
@@ -319,6 +331,13 @@ class AthenaEngine:
     def preflight(self) -> list[str]:
         """Say what is missing at a glance: uproot, job options."""
         missing = []
+        settings = self._settings
+        for name, place in (("run-dir", settings.run_dir), ("tmp-dir", settings.tmp_dir)):
+            if place is not None and "," in place:
+                missing.append(
+                    f"{name} {place!r} has a comma, where transforms take what follows for "
+                    "another file; choose another"
+                )
         if find_spec("uproot") is None:
             missing.append("uproot is not installed here: pip install 'hvmpi[athena]'")
         if self._chain.generation is not None:
@@ -338,8 +357,11 @@ class AthenaEngine:
         return examine(self._settings, self._chain, environment, timeout)
 
     def versions(self) -> dict[str, str]:
-        """Give none: the tags, which a run keeps, say what makes its events."""
-        return {}
+        """Give the tags, by a hash of their files: these make its events."""
+        return {
+            f"tag {tag.name}": hashlib.sha256(tag.path.read_bytes()).hexdigest()[:12]
+            for tag in self._chain.tags
+        }
 
 
 def _contents(job_config: str | None) -> str | None:

@@ -127,9 +127,21 @@ class _Products:
                 self._trained.update(events)
                 return list(self._check(number, product, path, [event for _, event in events]))
             held = self._engine.event_numbers(product, path)
+            if held is None:
+                return list(self._check_count(number, product, path))
         except HvmpiError as error:
             return [f"{path} cannot be read: {error}"]
-        return [] if held is None else list(self._check(number, product, path, held.tolist()))
+        return list(self._check(number, product, path, held.tolist()))
+
+    def _check_count(self, number: int, product: str, path: Path) -> Iterator[str]:
+        count = self._engine.count(product, path)
+        if count is None:
+            return
+        self.events += count
+        delivered = int(self._ledger.jobs["events_out"][number])
+        # A derivation may have left events out.
+        if count > delivered or (count < delivered and product != "daod"):
+            yield f"{path} holds {count} events, job {number} delivered {delivered}"
 
     def _check(self, number: int, product: str, path: Path, held: list[int]) -> Iterator[str]:
         job = self._ledger.job(number)

@@ -233,6 +233,10 @@ class OpenChainEngine:
             msg = f"{str(path)!r} is no product of the open chain ({error})"
             raise InputError(msg) from error
 
+    def count(self, _product: str, _path: Path, /) -> int | None:
+        """Count none: what has events has numbers."""
+        return None
+
     def training_events(self, path: Path) -> list[tuple[int, int]]:
         """Read the ranges of events that a training file keeps in its books."""
         from hvmpi.training.files import TrainingFile

@@ -645,3 +645,39 @@ def test_an_event_file_that_is_spoilt_later_is_put_aside_then(
     assert list(status.jobs["state"]) == ["failed", "failed", "done", "done"]
     assert list(status.jobs["attempts"]) == [1, 0, 1, 1]
     assert set(status.jobs["outcome"][:2]) == {"bad_input"}
+
+
+def test_a_rerun_with_other_tags_is_refused(place: Place, standin: StandIn) -> None:
+    standin.misbehave({"rc": 1}, transform="Sim_tf.py")
+    standin.evnt(place.root / "evnt", 4)
+    campaign = config(place, standin, ["s2608"], evnt_dir=str(place.root / "evnt"), keep=["hits"])
+    assert place.hvmpi("reconstruct", "-c", campaign).code == 1
+    run = place.run()
+    standin.behave()
+    copy = run.directory / "tags/s2608.toml"
+    text = copy.read_text()
+    copy.chmod(0o600)
+    copy.write_text(text.replace("FTFP_BERT", "QGSP_BIC"))
+    changed = place.hvmpi("rerun", run.timestamp)
+    assert changed.code == 2
+    assert "tag s2608" in changed.complaint
+    copy.unlink()
+    gone = place.hvmpi("rerun", run.timestamp)
+    assert gone.code == 2
+    assert "there is no tag 's2608'" in gone.complaint
+    copy.write_text(text)
+    assert place.hvmpi("rerun", run.timestamp).code == 0
+    answer = place.hvmpi("verify")
+    assert answer.code == 0
+    assert "4 events" in answer.out
+
+
+def test_an_event_file_with_a_comma_in_its_name_is_put_aside(
+    place: Place, standin: StandIn
+) -> None:
+    standin.evnt(place.root / "evnt", 4).rename(place.root / "evnt/a,b.pool.root")
+    standin.evnt(place.root / "evnt", 4, batch=2)
+    campaign = config(place, standin, ["s2608"], evnt_dir=str(place.root / "evnt"), keep=["hits"])
+    assert place.hvmpi("reconstruct", "-c", campaign).code == 1
+    assert "has a comma in its path" in place.hvmpi("status").out
+    assert place.run().files("hits") == ["304795.4.2.50.0.HITS.pool.root"]
