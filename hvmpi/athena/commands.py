@@ -79,12 +79,12 @@ def command_of(
         argv.append(f"--input{tag.input}File={source}")
     outputs, named = [], set()
     for output in tag.outputs:
-        argument, given = tag.argument_of(output), _file_name(output, job)
+        argument, made = tag.argument_of(output), _file_name(output, job)
         if argument not in named:
-            argv.append(f"--{argument}={given}")
+            # A derivation puts its format before the name that it was given.
+            derives = argument == "outputDAODFile"
+            argv.append(f"--{argument}={made.partition('.')[2] if derives else made}")
             named.add(argument)
-        # A derivation puts its format before the name that it was given.
-        made = f"{output}.{given}" if argument == "outputDAODFile" else given
         outputs.append(StepOutput(product_of(output), tmp / tag.name / made, made))
     arguments = dict(tag.arguments)
     if chain.takes_range(tag) and not tag.is_generation:
@@ -104,17 +104,13 @@ def command_of(
 
 
 def _file_name(output: str, job: Job) -> str:
-    return f"{job.stem}.{SUFFIXES['athena'][product_of(output)]}"
+    name = f"{job.stem}.{SUFFIXES['athena'][product_of(output)]}"
+    return f"{output}.{name}" if product_of(output) == "daod" else name
 
 
 def _source(tag: Tag, job: Job, chain: Chain, inputs: Inputs, tmp: Path) -> Path:
     maker = chain.maker(tag)
-    if maker is None:
-        return inputs.event_file
-    name = _file_name(tag.input, job)
-    if maker.argument_of(tag.input) == "outputDAODFile":
-        name = f"{tag.input}.{name}"
-    return tmp / maker.name / name
+    return tmp / maker.name / _file_name(tag.input, job) if maker else inputs.event_file
 
 
 def _values(

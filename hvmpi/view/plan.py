@@ -121,7 +121,7 @@ def _show_commands(job: Job, paths: RunPaths, settings: Settings, engine: Engine
     print(f"\ncommands of job {job.number} ({job.kind.name.lower()}):")
     for step in engine.steps(job, inputs, paths.attempt(job.number, job.attempt)):
         if step.note:
-            print(f"# {step.note}")
+            print(f"# {step.note}".replace("\n", "\n# "))
         if step.command:
             print(shlex.join(step.command))
             continue
