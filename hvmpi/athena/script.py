@@ -93,11 +93,11 @@ class StepScript:
         """Give the texts of the script and of those that it needs in a container."""
         head = self._head()
         if not self.container:
-            return {self.path: "\n".join([*head, *self._set_up(), *self._run()]) + "\n"}
+            return {self.path: "\n".join([*head, *self._guarded(), *self._run()]) + "\n"}
         if atlas_container(self.site):
             return self._in_atlas_container(head)
         inner = self.folder / f"{self.name}.inside.sh"
-        inside = ["#!/bin/bash", *self._refuse(), self._enter(), *self._set_up(), *self._run()]
+        inside = ["#!/bin/bash", *self._refuse(), self._enter(), *self._guarded(), *self._run()]
         return {
             self.path: "\n".join([*head, *self._container(inner)]) + "\n",
             inner: "\n".join(inside) + "\n",
@@ -112,7 +112,7 @@ class StepScript:
             f"# hvmpi: {' '.join(self.title.split())}",
             "# By hand: bash THIS_FILE",
             f'if [ "${{HVMPI_STEP:-}}" != {quoted(self.environment["HVMPI_STEP"])} ]; then',
-            "exec env -i \\",
+            "exec /usr/bin/env -i \\",
             *environment,
             f'    {shlex.join(_BASH)} "$0"',
             "fi",
@@ -128,6 +128,7 @@ class StepScript:
     def _refuse(self) -> list[str]:
         return [
             "refuse() {",
+            "    trap - EXIT",
             f"    printf '%s\\n' \"$1\" > {quoted(self.directory / SETUP_FAILED)}",
             "    printf 'hvmpi: %s\\n' \"$1\" >&2",
             f"    exit {_CODE}",
@@ -137,6 +138,11 @@ class StepScript:
     def _enter(self) -> str:
         why = f"cannot enter {str(self.directory)!r}"
         return f"cd -- {quoted(self.directory)} || refuse {quoted(why)}"
+
+    def _guarded(self) -> list[str]:
+        # What is sourced may end the shell, and nobody would know whose code that was.
+        why = quoted(f"the set-up of {self.release} ended the shell with code ")
+        return [f"trap {quoted(f'refuse {why}$?')} EXIT", *self._set_up(), "trap - EXIT"]
 
     def _set_up(self) -> list[str]:
         base = self.site.atlas_local_root_base
