@@ -293,9 +293,10 @@ def test_a_release_that_fails_in_a_container(
 
 
 def test_a_container_runtime_that_is_not_installed(standin: StandIn, tmp_path: Path) -> None:
-    site = {"container_runtime": "no such; touch harmed"}
+    runtime = "/no such; touch harmed/apptainer"
+    site = {"container_runtime": runtime}
     one = script(standin, tmp_path / "job", container="el9", site=site)
-    assert refusal(one, tmp_path) == "there is no container runtime 'no such; touch harmed'"
+    assert refusal(one, tmp_path) == f"there is no container runtime {runtime!r}"
     assert not (one.directory / "harmed").exists()
 
 
@@ -310,10 +311,10 @@ def test_an_image_that_is_not_there_fails(standin: StandIn, tmp_path: Path) -> N
 def test_every_word_of_a_script_is_quoted(standin: StandIn, tmp_path: Path) -> None:
     """As a shell itself reads it: bash finds no fault with any of the texts."""
     nasty = "';`$(\"\n{[<|&!"
-    for container, runtime in (("", "apptainer"), (nasty, "a 'b"), (nasty, "atlas")):
+    for container, runtime in (("", "apptainer"), (nasty, "/a 'b/apptainer"), (nasty, "atlas")):
         one = script(
             standin,
-            tmp_path / "job" / (runtime + container.replace("/", "")),
+            tmp_path / "job" / (Path(runtime).name + container),
             "Gen_tf.py",
             nasty,
             container=container,
