@@ -428,7 +428,8 @@ _SITE_DEFAULTS = {"tmp-dir": "scratch", "nice": "nice", "host-cores": "cores"}
 def _site(given: _Given) -> Site:
     """Read what was said of the site; fill the options that it has a say in."""
     path = given.values["site-file"]
-    if path is not None and given.config.site is not None:
+    chosen = given.sources["site-file"] in ("command line", "environment")
+    if path is not None and given.config.site is not None and not chosen:
         where = _where(given.sources["site-file"], BY_NAME["site-file"], given.config)
         msg = f"{where}: site-file is given, and {given.config.path} has a [site] table; keep one"
         raise ConfigError(msg)

@@ -87,6 +87,7 @@ _BY_NAME = {option.name: option for option in SITE_OPTIONS}
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[^\0]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIRECTORY = re.compile(r"/[^,:\0]*")
+_RUNTIME = re.compile(r"atlas|(?:/[^\n\0]*/)?(?:apptainer|singularity)")
 _WORD = re.compile(r"[^-\s\0][^\n\0]*")
 
 
@@ -148,7 +149,12 @@ def make_site(values: Mapping[str, Any], where: Callable[[str], str]) -> Site:
         ("binds", site.binds, _DIRECTORY, "a path from / on without comma and colon"),
         ("cvmfs", site.cvmfs, _DIRECTORY, "a path from / on without comma and colon"),
         ("container", (site.container,), _WORD, "the name of an image"),
-        ("container-runtime", (site.container_runtime,), _WORD, "a command"),
+        (
+            "container-runtime",
+            (site.container_runtime,),
+            _RUNTIME,
+            "apptainer, singularity, a path to either, or atlas",
+        ),
     ):
         for text in texts:
             if text is not None and not pattern.fullmatch(text):

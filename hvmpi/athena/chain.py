@@ -13,7 +13,9 @@ from hvmpi.settings import Settings
 
 __all__ = ["Chain", "read_chain"]
 
-_SHIPPED = Path(__file__).resolve().parent.parent.parent / "configs" / "tags"
+_HERE = Path(__file__).resolve().parent
+_IN_CHECKOUT, _IN_PACKAGE = _HERE.parents[1] / "configs" / "tags", _HERE / "data" / "tags"
+_SHIPPED = _IN_CHECKOUT if _IN_CHECKOUT.is_dir() else _IN_PACKAGE
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ _WORTH_A_LOOK = re.compile(
     rb"|space left|quota|mount|squashfuse|frontier|\[fn-|is locked|TFile::|[Ss]tale|endpoint"
     rb"|Core dump|Break|G4Exception"
 )
-_TIME = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d+)?\s")
+_TIME = re.compile(r"(?:\d{4}-\d\d-\d\d[ T])?\d\d:\d\d:\d\d(?:[.,]\d+)?\s")
 # Between name and level stand at most numbers: time, event, slot. The first level is the line's:
 # messages mention others. "No ERROR was seen" is no message of a service.
 _MESSAGE = re.compile(

@@ -239,10 +239,16 @@ def look_at(
             first_event=0,
             stem=stem,
             size=path.stat().st_size if path.exists() else -1,
-            reason=str(error),
+            reason=_why(path, error),
         )
         return FoundFile(file)
     return _counted(path, stem, settings, count, made, name, next_number)
+
+
+def _why(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"event file {str(path)!r} cannot be read ({error.strerror})"
+    return str(error)
 
 
 def _check_regular(path: Path) -> None:

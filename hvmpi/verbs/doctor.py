@@ -170,7 +170,7 @@ def _everywhere(settings: Settings, channel: Channel) -> list[tuple[str, Check]]
             found.append((host, Check("answer", False, f"none within {limit}")))
         idle.wait()
     found += [("?", Check(f"rank {rank}", False, "says nothing")) for rank in sorted(silent)]
-    return sorted(found, key=lambda row: row[0] != here)
+    return sorted(found, key=lambda row: (row[0] != here, row[0]))
 
 
 def _dismiss(channel: Channel) -> None:
