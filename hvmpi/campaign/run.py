@@ -27,6 +27,8 @@ from hvmpi.files import sync_directory, write_whole
 from hvmpi.settings import Settings, scheduling, to_dict, to_toml
 
 __all__ = [
+    "LAUNCH_ID",
+    "RESTART",
     "Run",
     "begin_run",
     "paths_of",
@@ -34,6 +36,11 @@ __all__ = [
     "refuse_places",
     "resume_run",
 ]
+
+LAUNCH_ID = "HVMPI_LAUNCH_ID"
+"""Variable with the name of this start, for who waits for its completion record."""
+RESTART = "HVMPI_RESTART"
+"""Variable in which the supervisor says why it started mpirun again."""
 
 
 def paths_of(directory: Path, settings: Settings) -> RunPaths:
@@ -173,7 +180,7 @@ def _remove_if_empty(directory: Path) -> None:
 
 
 def _launch() -> str:
-    return os.environ.get("HVMPI_LAUNCH_ID") or secrets.token_hex(16)
+    return os.environ.get(LAUNCH_ID) or secrets.token_hex(16)
 
 
 def _versions(engine: Engine) -> dict[str, str]:
@@ -289,10 +296,18 @@ def resume_run(settings: Settings, engine: Engine) -> Run:
     except BaseException:
         lock.release()
         raise
-    reason = "the campaign ended while the job ran"
+    restart = os.environ.get(RESTART, "")
+    reason = "the campaign ended while the job ran" + f" ({restart})" * bool(restart)
     if changed:
         reason += f"; versions changed: {changed}"
-    resumed = journal.Resumed(time.time(), _command_line(), _versions(engine), run.launch, reason)
+    resumed = journal.Resumed(
+        time=time.time(),
+        command_line=_command_line(),
+        versions=_versions(engine),
+        launch=run.launch,
+        reason=reason,
+        fresh=not restart,
+    )
     run.journal.append(resumed)
     ledger.apply(resumed)
     run.journal.sync()
