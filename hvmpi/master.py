@@ -28,7 +28,7 @@ from hvmpi.campaign.run import Run
 from hvmpi.channel import Channel, Idle
 from hvmpi.errors import JournalError
 from hvmpi.files import rename_beside, sha256_of, sync_directory, write_whole
-from hvmpi.messages import Assign, Examine, Examined, Goodbye, Hello, Report, Stop, Welcome
+from hvmpi.messages import Assign, Examine, Examined, Goodbye, Held, Hello, Report, Stop, Welcome
 from hvmpi.placement import Placement
 from hvmpi.preflight import Hosts, Standing, faults, misfit
 
@@ -94,6 +94,8 @@ class Master:
                 self._take_hello(rank, message)
             elif isinstance(message, Goodbye):
                 self._take_leave(rank)
+            elif isinstance(message, Held):
+                self._placement.hold(rank, message.reason)
             elif isinstance(message, Examined):
                 self._take_examined(message.host, faults(message.checks))
         self._leave_overdue_hosts_out()
@@ -335,7 +337,7 @@ class Master:
             self._run.lock.refresh()
         if now - self._progress_at > 10.0:
             self._progress_at = now
-            self._say(self._run.progress())
+            self._say(self._run.progress() + self._placement.held)
 
     def _see_whether_over(self) -> None:
         if self._told_to_leave is None:

@@ -22,6 +22,7 @@ __all__ = [
     "Examine",
     "Examined",
     "Goodbye",
+    "Held",
     "Hello",
     "Message",
     "Report",
@@ -73,6 +74,13 @@ class Examined:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Worker to master: why its host had better get no more jobs; empty when it may again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Assign:
     """Master to worker: run this attempt."""
 
@@ -113,11 +121,11 @@ class Goodbye:
     """Worker to master: nothing runs here any more."""
 
 
-Message = Welcome | Hello | Examine | Examined | Assign | Report | Stop | Goodbye
+Message = Welcome | Hello | Examine | Examined | Held | Assign | Report | Stop | Goodbye
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (Welcome, Hello, Examine, Examined, Assign, Report, Stop, Goodbye)
+    for kind in (Welcome, Hello, Examine, Examined, Held, Assign, Report, Stop, Goodbye)
 }
 
 

@@ -27,6 +27,10 @@ class _Host:
     def free(self) -> int:
         return self.cores - self.used
 
+    @property
+    def runs_jobs(self) -> bool:
+        return self.idle != self.ranks
+
 
 @dataclass(frozen=True)
 class _Running:
@@ -51,6 +55,9 @@ class Placement:
     a rank is a job. The ready job of the lowest number goes first. One that no host has cores free
     for keeps the host that lacks the fewest from being filled by those behind it, or it might
     never start; one that waits for another host does not hold up others.
+
+    A host that is held for want of memory starts a job only while it runs none of ours: another
+    of ours will end, but what else fills it may stay.
     """
 
     def __init__(self, ledger: Ledger, settings: Settings, cores: Mapping[Kind, int]) -> None:
@@ -64,6 +71,21 @@ class Placement:
         self._hosts: dict[str, _Host] = {}
         self._host_of: dict[int, _Host] = {}
         self._running: dict[int, _Running] = {}
+        self._held: dict[int, str] = {}
+
+    @property
+    def held(self) -> str:
+        """Say which hosts are held, as the end of a sentence; empty where none is."""
+        reasons = {
+            self.host(rank): self._held[rank] for rank in self._held if rank in self._host_of
+        }
+        return "".join(f"; no new jobs: {reason}" for _, reason in sorted(reasons.items()))
+
+    def hold(self, rank: int, reason: str) -> None:
+        """Take into account that a rank finds its host too full; with no reason, not any more."""
+        self._held.pop(rank, None)
+        if reason:
+            self._held[rank] = reason
 
     @property
     def empty(self) -> bool:
@@ -110,6 +132,7 @@ class Placement:
 
     def leave(self, rank: int) -> None:
         """Forget a rank."""
+        self._held.pop(rank, None)
         host = self._host_of.pop(rank, None)
         if host is None:
             return
@@ -140,9 +163,10 @@ class Placement:
 
     def choose(self) -> tuple[int, int] | None:
         """Give a job that can start and a rank for it; None where there is no such pair."""
-        if not any(host.idle for host in self._hosts.values()):
+        held = {self.host(rank) for rank in self._held if rank in self._host_of}
+        kept = {name for name in held if self._hosts[name].runs_jobs}
+        if not any(host.idle and host.name not in kept for host in self._hosts.values()):
             return None
-        kept: set[str] = set()
         for ready in self._ledger.ready():
             need = self._cores.get(ready.kind, 0)
             hosts = [host for host in self._allowed(ready) if host.idle and host.name not in kept]

@@ -25,7 +25,8 @@ from hvmpi.execution import Execution
 from hvmpi.files import sha256_of, sync_directory, sync_file
 from hvmpi.guardian import Guardian
 from hvmpi.hosts import usable_cores
-from hvmpi.messages import Assign, Examine, Examined, Goodbye, Hello, Report, Stop, Welcome
+from hvmpi.memory import HoldBack, job_memory
+from hvmpi.messages import Assign, Examine, Examined, Goodbye, Held, Hello, Report, Stop, Welcome
 from hvmpi.payload import PayloadResult
 from hvmpi.preflight import Examination
 from hvmpi.settings import Settings, load_run, with_scheduling
@@ -75,6 +76,7 @@ class Worker:
         self._stopping = ""
         self._examination: Examination | None = None
         self._guardian = Guardian()
+        self._hold_back: HoldBack | None = None
         self.left = False
 
     def stop(self, reason: str) -> None:
@@ -98,6 +100,9 @@ class Worker:
             elif isinstance(message, Stop):
                 self.stop(message.reason)
         happened |= self._see_whether_examined()
+        held = self._hold_back.poll() if self._hold_back is not None else None
+        if held is not None:
+            self._channel.send(MASTER, Held(held))
         if self._attempt is None and self._queue:
             self._begin(self._queue.popleft())
             happened = True
@@ -123,6 +128,8 @@ class Worker:
             reason = f"{host} cannot read the run directory {str(directory)!r} ({error.strerror})"
         except HvmpiError as error:
             reason = f"{host}: {error}"
+        if self._run is not None:
+            self._hold_back = HoldBack(host, self._run.settings.host_memory)
         self._channel.send(
             MASTER, Hello(host, os.getpid(), reason, usable_cores(), __version__, time.time())
         )
@@ -173,7 +180,8 @@ class Worker:
         result = attempt.execution.poll()
         if result is None:
             return False
-        self._step_ended(attempt, attempt.steps.popleft(), result, attempt.execution.lost)
+        lack = attempt.execution.lack_of_memory(result)
+        self._step_ended(attempt, attempt.steps.popleft(), result, attempt.execution.lost, lack)
         return True
 
     def _start(self, attempt: _Attempt, step: Step) -> None:
@@ -185,6 +193,7 @@ class Worker:
                 guardian=self._guardian,
                 nice=run.settings.nice,
                 timeout=max(attempt.deadline - time.monotonic(), 0.0),
+                memory_mb=job_memory(run.settings),
             )
         except OSError as error:
             reason = f"{step.name} cannot be started: {_os_reason(error)}"
@@ -192,7 +201,7 @@ class Worker:
             self._finish(attempt, Outcome.SETUP_FAILED, reason, 127, failure=failure)
 
     def _step_ended(
-        self, attempt: _Attempt, step: Step, result: PayloadResult, lost: OSError | None
+        self, attempt: _Attempt, step: Step, result: PayloadResult, lost: OSError | None, lack: str
     ) -> None:
         run = self._known_run()
         log = attempt.paths.step_log(step.name).name
@@ -213,6 +222,11 @@ class Worker:
             failure = FailureClass.RESOURCES
             self._finish(
                 attempt, Outcome.TIMED_OUT, reason, result.exit_code, failure=failure, where=log
+            )
+        elif lack:
+            failure = FailureClass.RESOURCES
+            self._finish(
+                attempt, Outcome.OUT_OF_MEMORY, lack, result.exit_code, failure=failure, where=log
             )
         elif lost is not None:
             reason = f"what {step.name} left for its logs could not be kept: {_os_reason(lost)}"
