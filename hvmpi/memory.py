@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -22,8 +23,11 @@ _DEFAULT_MB = {"openchain": 2000}
 _FIRST_S = 0.05
 _GROWTH = 1.5
 _EVERY_S = 1.0
+_YOUNG_S = 1.0
 _MOST_SHARE = 0.02
-"""Of a core that sampling may take: the pages of a very large process are long to count."""
+"""Of a core that sampling may take: it takes the kernel 15 ms to count the pages of 1 GB."""
+_CHANGE = 0.01
+_RECOUNT_S = 10.0
 _MARGIN = 1.1
 """The kernel keeps its counts of pages a core, and adds them up now and then."""
 
@@ -54,11 +58,7 @@ class Use:
 
 def use_of_session(session: int) -> Use:
     """Measure what the processes of a session use."""
-    together = largest = 0.0
-    for pid in _processes(session):
-        together += _pss_mb(pid)
-        largest = max(largest, _largest_rss_mb(pid))
-    return Use(together, largest)
+    return _use(_processes(session))
 
 
 class Meter:
@@ -78,8 +78,10 @@ class Meter:
     Notes
     -----
     The kernel's own record of a process's peak, ``ru_maxrss``, begins with that of the process
-    that started it: ours. Only what is above that is the session's. Below, samples tell: at once,
-    then at intervals that grow from 0.05 s to a second.
+    that started it: ours. Only what is above that is the session's. Below it samples tell, at
+    intervals that grow from 0.05 s to a second, and in the first second every look at the first
+    process. A sample reads the RSS of all; PSS, which is dear, is counted again when their sum has
+    changed by 1 %, or after 10 s.
     """
 
     def __init__(self, session: int, limit_mb: int | None = None) -> None:
@@ -88,28 +90,37 @@ class Meter:
         self._inherited_mb = _largest_rss_mb("self")
         self._peak_mb = 0.0
         self._interval = _FIRST_S
-        self._next = time.monotonic() + _FIRST_S
-        self._young = True
+        self._began = time.monotonic()
+        self._next = self._began + _FIRST_S
+        self._resident_mb = 0.0
+        self._counted = -_RECOUNT_S
         self._group = _groups(_PROC)[:1]
         self._kills = [self._oom_kills()] * 2
         self.over_mb = 0.0
 
     def look(self) -> None:
         """Take a sample if it is time for one."""
-        began = time.monotonic()
-        if began < self._next:
-            if self._young:
-                self._peak_mb = max(self._peak_mb, _largest_rss_mb(self._session))
+        now = time.monotonic()
+        if now >= self._next:
+            self._sample(now)
+            self._interval = min(self._interval * _GROWTH, _EVERY_S)
+            ended = time.monotonic()
+            self._next = ended + max(self._interval, (ended - now) / _MOST_SHARE)
+        elif now < self._began + _YOUNG_S:
+            self._peak_mb = max(self._peak_mb, _largest_rss_mb(self._session))
+
+    def _sample(self, now: float) -> None:
+        self._kills = [self._kills[1], self._oom_kills()]
+        processes = _processes(self._session)
+        resident = sum(map(_rss_mb, processes))
+        change = abs(resident - self._resident_mb)
+        if change <= _CHANGE * self._resident_mb and now < self._counted + _RECOUNT_S:
             return
-        self._young = False
-        use = use_of_session(self._session)
+        self._resident_mb, self._counted = resident, now
+        use = _use(processes)
         self._peak_mb = max(self._peak_mb, use.together_mb, use.largest_mb)
         if self._limit_mb is not None and not self.over_mb and use.together_mb > self._limit_mb:
             self.over_mb = use.together_mb
-        self._kills = [self._kills[1], self._oom_kills()]
-        self._interval = min(self._interval * _GROWTH, _EVERY_S)
-        ended = time.monotonic()
-        self._next = ended + max(self._interval, (ended - began) / _MOST_SHARE)
 
     def peak_mb(self, max_rss_kb: int) -> float:
         """Give the most memory that was seen.
@@ -252,11 +263,18 @@ def _processes(session: int) -> list[str]:
     return found
 
 
+def _use(processes: list[str]) -> Use:
+    together = sum(map(_pss_mb, processes))
+    return Use(together, max(map(_largest_rss_mb, processes), default=0.0))
+
+
 def _pss_mb(pid: str) -> float:
     # Another user's, a kernel before 4.14, or a process that is gone.
     pss = _value(_PROC / pid / "smaps_rollup", "Pss:")
-    if pss is not None:
-        return pss / _KB_PER_MB
+    return _rss_mb(pid) if pss is None else pss / _KB_PER_MB
+
+
+def _rss_mb(pid: str) -> float:
     words = _read(_PROC / pid / "statm").split()
     return int(words[1]) * _PAGE_MB if len(words) > 1 else 0.0
 
@@ -265,7 +283,8 @@ def _largest_rss_mb(pid: str | int) -> float:
     return (_value(_PROC / str(pid) / "status", "VmHWM:") or 0) / _KB_PER_MB
 
 
-def _groups(proc: Path) -> list[_Group]:
+@functools.cache
+def _groups(proc: Path) -> tuple[_Group, ...]:
     """List this process's control group of memory and those above it."""
     paths: dict[_Kind, str] = {}
     for line in _read(proc / "self" / "cgroup").splitlines():
@@ -278,14 +297,14 @@ def _groups(proc: Path) -> list[_Group]:
     kind = _V1 if _V1 in paths else _V2
     mount = _mount(proc, kind)
     if mount is None or kind not in paths:
-        return []
+        return ()
     root, point = mount
     inside = paths[kind].removeprefix(root).strip("/")
     own = point / inside
     # In a container the path may be the one outside, and what is mounted the container's own.
     own = own if own.is_dir() and ".." not in own.parts else point
     above = [own, *own.parents]
-    return [_Group(directory, kind) for directory in above[: above.index(point) + 1]]
+    return tuple(_Group(directory, kind) for directory in above[: above.index(point) + 1])
 
 
 def _mount(proc: Path, kind: _Kind) -> tuple[str, Path] | None:

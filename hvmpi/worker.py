@@ -100,9 +100,7 @@ class Worker:
             elif isinstance(message, Stop):
                 self.stop(message.reason)
         happened |= self._see_whether_examined()
-        held = self._hold_back.poll() if self._hold_back is not None else None
-        if held is not None:
-            self._channel.send(MASTER, Held(held))
+        self._look_at_memory()
         if self._attempt is None and self._queue:
             self._begin(self._queue.popleft())
             happened = True
@@ -130,9 +128,16 @@ class Worker:
             reason = f"{host}: {error}"
         if self._run is not None:
             self._hold_back = HoldBack(host, self._run.settings.host_memory)
+            # Before the master can give it a job.
+            self._look_at_memory()
         self._channel.send(
             MASTER, Hello(host, os.getpid(), reason, usable_cores(), __version__, time.time())
         )
+
+    def _look_at_memory(self) -> None:
+        held = self._hold_back.poll() if self._hold_back is not None else None
+        if held is not None:
+            self._channel.send(MASTER, Held(held))
 
     def _examine(self) -> None:
         run = self._known_run()
