@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hvmpi.campaign.jobs import Kind
@@ -21,6 +21,7 @@ class _Host:
     cores: int
     ranks: set[int] = field(default_factory=set)
     idle: set[int] = field(default_factory=set)
+    silent: set[int] = field(default_factory=set)
     used: int = 0
 
     @property
@@ -92,6 +93,11 @@ class Placement:
         """Whether no rank works here."""
         return not self._host_of
 
+    @property
+    def silent(self) -> bool:
+        """Whether no rank that works here gives a sign of life."""
+        return not any(host.ranks for host in self._hosts.values())
+
     def host(self, rank: int) -> str:
         """Give the name of a rank's host."""
         return self._host_of[rank].name
@@ -138,10 +144,34 @@ class Placement:
             return
         running = self._running.pop(rank, None)
         host.used -= running.cores if running else 0
+        for ranks in (host.ranks, host.idle, host.silent):
+            ranks.discard(rank)
+        if not host.ranks and not host.silent:
+            del self._hosts[host.name]
+
+    def knows(self, rank: int) -> bool:
+        """Say whether a rank works here, silent or not."""
+        return rank in self._host_of
+
+    def running(self, rank: int) -> tuple[int, int] | None:
+        """Give the job and the attempt that a rank runs, or ran when it fell silent."""
+        running = self._running.get(rank)
+        return None if running is None else (running.job, running.attempt)
+
+    def silence(self, rank: int) -> None:
+        """Give a rank nothing more; its payload may still be there, so its cores stay taken."""
+        host = self._host_of[rank]
+        host.silent.add(rank)
         host.ranks.discard(rank)
         host.idle.discard(rank)
-        if not host.ranks:
-            del self._hosts[host.name]
+
+    def revive(self, rank: int) -> None:
+        """Take into account that a silent rank was heard again."""
+        host = self._host_of[rank]
+        host.silent.discard(rank)
+        host.ranks.add(rank)
+        if rank not in self._running:
+            host.idle.add(rank)
 
     def started(self, rank: int, job: int, attempt: int) -> None:
         """Take into account that a rank runs a job."""
@@ -159,15 +189,24 @@ class Placement:
         del self._running[rank]
         host = self._host_of[rank]
         host.used -= running.cores
-        host.idle.add(rank)
+        if rank in host.ranks:
+            host.idle.add(rank)
 
-    def choose(self) -> tuple[int, int] | None:
-        """Give a job that can start and a rank for it; None where there is no such pair."""
+    def choose(self, fits: Callable[[Kind], bool] = lambda _: True) -> tuple[int, int] | None:
+        """Give a job that can start and a rank for it; None where there is no such pair.
+
+        Parameters
+        ----------
+        fits : callable
+            Says whether jobs of a kind may start at all now.
+        """
         held = {self.host(rank) for rank in self._held if rank in self._host_of}
         kept = {name for name in held if self._hosts[name].runs_jobs}
         if not any(host.idle and host.name not in kept for host in self._hosts.values()):
             return None
         for ready in self._ledger.ready():
+            if not fits(ready.kind):
+                continue
             need = self._cores.get(ready.kind, 0)
             hosts = [host for host in self._allowed(ready) if host.idle and host.name not in kept]
             fit = [host for host in hosts if host.free >= need]
@@ -179,7 +218,7 @@ class Placement:
 
     def _allowed(self, ready: Ready) -> Sequence[_Host]:
         """List the hosts that a job did not fail on, or at least not last."""
-        hosts = list(self._hosts.values())
+        hosts = [host for host in self._hosts.values() if host.ranks]
         avoid = [self._ledger.hosts[host] for host in ready.avoid]
         return (
             [host for host in hosts if host.name not in avoid]
