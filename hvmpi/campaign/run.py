@@ -161,6 +161,21 @@ class Run:
                     with contextlib.suppress(FileNotFoundError):
                         gone.unlink()
 
+    def remove_leavings(self) -> None:
+        """Remove what attempts left that were never accepted."""
+        wanted = {
+            self.paths.resolve(output[1])
+            for accepted in self.ledger.accepted.values()
+            for output in accepted.outputs
+        }
+        for product in PRODUCTS:
+            for part in self.paths.parts(product):
+                if part not in wanted:
+                    with contextlib.suppress(FileNotFoundError):
+                        part.unlink()
+        with contextlib.suppress(OSError):
+            shutil.rmtree(self.paths.tmp)
+
     def close(self) -> None:
         """Close the journal and give the run free."""
         self.journal.close()
@@ -311,7 +326,7 @@ def resume_run(settings: Settings, engine: Engine) -> Run:
     run.journal.append(resumed)
     ledger.apply(resumed)
     run.journal.sync()
-    _remove_parts(run)
+    run.remove_leavings()
     run.write_token()
     return run
 
@@ -381,19 +396,3 @@ def _changed_versions(ledger: Ledger, versions: dict[str, str]) -> str:
         for name, version in before.items()
         if versions.get(name) != version
     )
-
-
-def _remove_parts(run: Run) -> None:
-    """Remove what attempts left that were never accepted."""
-    wanted = {
-        run.paths.resolve(output[1])
-        for accepted in run.ledger.accepted.values()
-        for output in accepted.outputs
-    }
-    for product in PRODUCTS:
-        for part in run.paths.parts(product):
-            if part not in wanted:
-                with contextlib.suppress(FileNotFoundError):
-                    part.unlink()
-    with contextlib.suppress(OSError):
-        shutil.rmtree(run.paths.tmp)
