@@ -16,6 +16,8 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and turn whatever comes of it into an exit code."""
+    # Nothing is made that others than the user's group could change, whatever the user's umask is.
+    os.umask(os.umask(0o077) | 0o002)
     try:
         code = run_command_line(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()

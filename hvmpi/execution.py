@@ -62,7 +62,7 @@ class Execution:
         shutil.rmtree(self._kept, ignore_errors=True)
         if step.directory is not None:
             shutil.rmtree(step.directory, ignore_errors=True)
-            step.directory.mkdir(parents=True)
+            step.directory.mkdir(mode=0o700, parents=True)
         for path, text in step.files.items():
             _write(path, text)
         self._payload = Payload(

@@ -20,17 +20,20 @@ __all__ = ["Payload", "PayloadResult", "child_environment"]
 _INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "LD_LIBRARY_PATH")
 _GRACE_S = 5.0
 _LINGER_S = 10.0
+_STUCK_S = 4.0
 
 # What the guardian hears comes from the session itself, before anything else runs in it: a worker
-# that is killed at any moment leaves either no session or one that the guardian knows of.
+# that is killed at any moment leaves either no session or one that the guardian knows of. What it
+# makes is its owner's alone until it is published.
 _TELL = (
-    'echo "+$$" >&0; {{ echo {score} >/proc/self/oom_score_adj; }} 2>/dev/null; '
+    'echo "+$$" >&0; umask 077; {{ echo {score} >/proc/self/oom_score_adj; }} 2>/dev/null; '
     'exec "$@" </dev/null'
 )
 
 _OOM_SCORE = 500
 """Added to a rank's own: where memory runs out, the kernel takes a payload first, never a rank."""
 _OOM_SCORE_MOST = 1000
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _BY_KILL = {-signal.SIGKILL, 128 + signal.SIGKILL}
 """Exit codes of what was killed, by itself or as the child of a shell."""
 
@@ -79,6 +82,8 @@ class PayloadResult:
         What all its processes used together when we ended it for that; 0 where we did not.
     kernel_killed : bool
         Whether the kernel killed it for want of memory.
+    stuck : bool
+        Whether it is there still, killed but held by the kernel: a file system does not answer.
     """
 
     exit_code: int
@@ -89,6 +94,7 @@ class PayloadResult:
     stopped: bool
     over_mb: float = 0.0
     kernel_killed: bool = False
+    stuck: bool = False
 
 
 class Payload:
@@ -144,7 +150,7 @@ class Payload:
         self._stopped = False
         self._over_mb = 0.0
         self._guardian = guardian
-        with log.open("ab") as output:
+        with os.fdopen(os.open(log, _APPEND, 0o600), "ab") as output:
             self._process = subprocess.Popen(
                 [*_prefix(nice), *argv],
                 stdin=guardian.listen(),
@@ -169,7 +175,8 @@ class Payload:
         if not self._has_ended():
             self._meter.look()
             self._enforce(now)
-            return None
+            stuck = self._kill_at is not None and now > self._kill_at + _STUCK_S
+            return self._left_behind(now) if stuck else None
         if self._ended is None:
             self._ended = now
         # As long as we do not wait for the first process, the session's number is no other's.
@@ -188,6 +195,23 @@ class Payload:
             stopped=self._stopped,
             over_mb=self._over_mb,
             kernel_killed=self._kernel_killed(exit_code),
+        )
+
+    def _left_behind(self, now: float) -> PayloadResult:
+        """Give the result without its end; the guardian, which is not told of one, kills it again.
+
+        As nobody waits for it, its number stays its own.
+        """
+        self._process.returncode = -signal.SIGKILL
+        return PayloadResult(
+            exit_code=-signal.SIGKILL,
+            wall_s=now - self._began,
+            cpu_s=0.0,
+            max_rss_mb=self._meter.peak_mb(0),
+            timed_out=self._timed_out,
+            stopped=self._stopped,
+            over_mb=self._over_mb,
+            stuck=True,
         )
 
     def stop(self) -> None:

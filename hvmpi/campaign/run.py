@@ -121,6 +121,7 @@ class Run:
 
     def write_token(self) -> None:
         """Write the token that ranks read."""
+        self.paths.token.touch(0o600)
         self.paths.token.write_text(self.token)
 
     def write_status(self, state: str) -> float:
@@ -262,7 +263,7 @@ def _begin(paths: RunPaths, settings: Settings, engine: Engine, plan: Plan) -> R
     texts |= {paths.directory / name: text for name, text in engine.documents().items()}
     for path, text in texts.items():
         path.parent.mkdir(exist_ok=True)
-        with write_whole(path) as beside:
+        with write_whole(path, mode=0o600) as beside:
             beside.write_text(text, encoding="utf-8")
     begun = journal.RunBegun(
         schema=journal.SCHEMA,

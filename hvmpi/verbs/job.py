@@ -16,7 +16,7 @@ from hvmpi.campaign.paths import AttemptPaths
 from hvmpi.engine import Engine, Inputs, StepOutput, make_engine
 from hvmpi.errors import InputError, RunError, SetupError, UsageError
 from hvmpi.execution import Execution
-from hvmpi.files import rename_beside, sync_directory, sync_file
+from hvmpi.files import publish_mode, rename_beside, sync_directory, sync_file
 from hvmpi.guardian import Guardian
 from hvmpi.memory import job_memory
 from hvmpi.payload import PayloadResult
@@ -198,7 +198,7 @@ def _publish(output: StepOutput, directory: Path) -> Path:
     part = directory / f".{final.name}.part"
     shutil.move(output.path, part)
     sync_file(part)
-    part.chmod(0o444)
+    part.chmod(publish_mode())
     rename_beside(part, final)
     sync_directory(directory)
     return final
