@@ -10,7 +10,7 @@ from hvmpi.campaign.jobs import Job, Output
 from hvmpi.campaign.paths import manifest
 from hvmpi.campaign.run import Run
 from hvmpi.errors import JournalError
-from hvmpi.files import rename_beside, sha256_of, sync_directory, write_whole
+from hvmpi.files import publish_mode, rename_beside, sha256_of, sync_directory, write_whole
 
 __all__ = ["obstacle", "publish", "withdraw"]
 
@@ -36,7 +36,7 @@ def publish(run: Run, job: Job, output: Output) -> None:
     part, final = (run.paths.resolve(path) for path in (output.part, output.path))
     try:
         if not final.exists():
-            part.chmod(0o444)
+            part.chmod(publish_mode())
             rename_beside(part, final)
             sync_directory(final.parent)
         part.unlink(missing_ok=True)

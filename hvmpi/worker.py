@@ -51,6 +51,7 @@ from hvmpi.settings import Settings, load_run, with_scheduling
 __all__ = ["Worker", "serve"]
 
 MASTER = 0
+_STUCK = ", and cannot be killed: a file system that it uses does not answer"
 
 _MASTER_LEASES = 3.0
 _MASTER_LEAST_S = 60.0
@@ -236,9 +237,9 @@ class Worker:
         try:
             attempt.steps.extend(run.engine.steps(job, inputs, paths))
             if attempt.steps:
-                paths.logs.mkdir(parents=True, exist_ok=True)
+                paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
                 shutil.rmtree(paths.tmp, ignore_errors=True)
-                paths.tmp.mkdir(parents=True)
+                paths.tmp.mkdir(mode=0o700, parents=True)
         except OSError as error:
             failure = class_of_error(error)
             self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error), failure=failure)
@@ -305,6 +306,7 @@ class Worker:
             self._finish(attempt, Outcome.INTERRUPTED, reason, result.exit_code)
         elif result.timed_out:
             reason = f"{step.name} took longer than job-timeout ({run.settings.job_timeout:g} s)"
+            reason += _STUCK if result.stuck else ""
             failure = FailureClass.RESOURCES
             self._finish(
                 attempt, Outcome.TIMED_OUT, reason, result.exit_code, failure=failure, where=log
@@ -434,7 +436,7 @@ def _bring(run: _Run, job: Job, output: StepOutput) -> Output:
         # On one file system a rename costs nothing.
         output.path.rename(part)
     except OSError:
-        shutil.copyfile(output.path, part)
+        _copy(output.path, part)
     sync_file(part)
     sync_directory(part.parent)
     return Output(
@@ -444,6 +446,16 @@ def _bring(run: _Run, job: Job, output: StepOutput) -> Output:
         size=part.stat().st_size,
         sha256=sha256_of(part),
     )
+
+
+def _copy(path: Path, part: Path) -> None:
+    part.touch(0o600)
+    try:
+        shutil.copyfile(path, part)
+    except OSError:
+        # On a disk that is full, half a copy would keep others from theirs.
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _os_reason(error: OSError) -> str:
