@@ -40,6 +40,8 @@ DEMO = ("-c", str(CHECKOUT / "configs" / "demo.toml"))
 EXIT_CUT_SHORT = 3
 NO_WORKER = "no worker is left"
 """What the master's completion record begins with when it was left alone."""
+ENDED_BY_MPIRUN = "the master got SIGTERM"
+"""What mpirun without ULFM sends when a rank dies; a stop of ours comes as another signal."""
 
 _LONGEST_PAUSE_S = 60.0
 _MOST_FRUITLESS = 8
@@ -175,10 +177,11 @@ class Supervisor:
 
     @staticmethod
     def _goes_on(completion: Completion, pulse: Pulse) -> bool:
-        """Tell whether a master that lost its workers gave up what others can go on with."""
+        """Tell whether a master whose workers were lost gave up what others can go on with."""
         reason = completion.reason
         return completion.exit_code == EXIT_CUT_SHORT and (
-            reason == NO_WORKER or (reason.startswith(NO_WORKER) and pulse.jobs_done > 0)
+            reason in (NO_WORKER, ENDED_BY_MPIRUN)
+            or (reason.startswith(NO_WORKER) and pulse.jobs_done > 0)
         )
 
     def _why_not_again(self, restarts: int, fruitless: int) -> str | None:

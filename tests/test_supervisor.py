@@ -354,8 +354,20 @@ def test_a_stop_between_two_starts_ends_it(stage: Stage) -> None:
     assert len(starts(stage)) <= 4
 
 
-@pytest.mark.parametrize(("reason", "count"), [("no worker is left", 2), ("the master got", 1)])
-def test_a_master_without_workers_is_given_new_ones(stage: Stage, reason: str, count: int) -> None:
+@pytest.mark.parametrize(
+    ("reason", "count"),
+    [
+        ("no worker is left", 2),
+        # Of workers that were left out, new ones would be the same.
+        ("no worker is left: vm is full", 1),
+        # Open MPI without ULFM, when a rank died.
+        ("the master got SIGTERM", 2),
+        ("the master got SIGUSR1", 1),
+    ],
+)
+def test_a_master_that_lost_its_workers_is_given_new_ones(
+    stage: Stage, reason: str, count: int
+) -> None:
     record = f"journal.append(Ended(0.0, '', 3, 0, 0, 1, '{reason}', launch))"
     does = f"{STARTS}\nif number: end(0)\nelse: {record}"
     ran = stage.start(*NOOP, does=does)
