@@ -128,6 +128,7 @@ class Supervisor:
                 return completion.exit_code
             if not (restarts or pulse.begun):
                 return self._never_began(code)
+            how = completion.reason if completion else how
             came_to_nothing = pulse.jobs_done == 0 and time.monotonic() - started < _LONG_S
             fruitless = fruitless + 1 if came_to_nothing else 0
             why_not = self._why_not_again(restarts, fruitless)
