@@ -77,10 +77,15 @@ class Placement:
     @property
     def held(self) -> str:
         """Say which hosts are held, as the end of a sentence; empty where none is."""
-        reasons = {
-            self.host(rank): self._held[rank] for rank in self._held if rank in self._host_of
-        }
-        return "".join(f"; no new jobs: {reason}" for _, reason in sorted(reasons.items()))
+        reasons = [self._held[min(ranks)] for ranks in self._holding().values()]
+        return "".join(f"; no new jobs: {reason}" for reason in reasons)
+
+    def _holding(self) -> dict[str, set[int]]:
+        """Give the ranks that find their host too full, by host; what silent ones said is old."""
+        if not self._held:
+            return {}
+        held = {host.name: host.ranks & self._held.keys() for host in self._hosts.values()}
+        return {name: ranks for name, ranks in held.items() if ranks}
 
     def hold(self, rank: int, reason: str) -> None:
         """Take into account that a rank finds its host too full; with no reason, not any more."""
@@ -200,8 +205,7 @@ class Placement:
         fits : callable
             Says whether jobs of a kind may start at all now.
         """
-        held = {self.host(rank) for rank in self._held if rank in self._host_of}
-        kept = {name for name in held if self._hosts[name].runs_jobs}
+        kept = {name for name in self._holding() if self._hosts[name].runs_jobs}
         if not any(host.idle and host.name not in kept for host in self._hosts.values()):
             return None
         for ready in self._ledger.ready():

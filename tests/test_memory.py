@@ -332,6 +332,15 @@ def test_a_rank_that_left_holds_nothing_back() -> None:
     assert len(scene.start()) > 0
 
 
+def test_what_a_silent_rank_said_holds_nothing_back() -> None:
+    scene = Scene([(Kind.GENERATION, 9)], {Kind.GENERATION: 1})
+    scene.hosts((3, 3))
+    scene.placement.hold(1, "a is full")
+    scene.placement.silence(1)
+    assert scene.placement.held == ""
+    assert len(scene.start()) == 2
+
+
 def never_two_at_once(run: RunOnDisk) -> bool:
     running = 0
     for entry in run.entries(journal.Started, journal.Accepted):
