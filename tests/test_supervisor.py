@@ -552,7 +552,7 @@ SLEEPS = ("--noop-command", "sleep", "--noop-command", "1000")
 def begin_sleeping(stage: Stage) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """Start a real campaign; come back when a payload runs, with all its processes."""
     del stage.environment["HVMPI_MPI"]
-    process = stage.popen(*NOOP, *SLEEPS)
+    process = stage.popen(*NOOP, *ONCE, *SLEEPS)
     deadline = time.monotonic() + 60
     while True:
         family = psutil.Process(process.pid).children(recursive=True)
@@ -590,3 +590,53 @@ def test_a_real_campaign_whose_master_is_killed_is_3(stage: Stage) -> None:
     assert f"rerun {run.name}" in err
     assert "JOB" in out
     assert_gone(family)
+
+
+# Open MPI of the wheel, told nothing of ULFM: as plain MPI, it ends all when a rank dies.
+PLAIN = f"""#!/bin/bash
+[[ $1 == --version ]] && {{ echo "mpirun (Open MPI) 4.1.6"; exit; }}
+exec "{sys.prefix}/bin/mpirun" "$@"
+"""
+
+
+@pytest.mark.parametrize(("rank", "plain"), [("0", False), ("0", True), ("1", True)])
+def test_a_real_campaign_outlives_its_ranks(stage: Stage, rank: str, plain: bool) -> None:
+    if plain:
+        (stage.root / "site/bin/mpirun").write_text(PLAIN)
+        stage.environment["MPI4PY_LIBMPI"] = f"{sys.prefix}/lib/libmpi.so.40"
+    else:
+        del stage.environment["HVMPI_MPI"]
+    nap = ("--noop-command", "sleep", "--noop-command", "0.4")
+    process = stage.popen("--engine", "noop", "-b", "8", "-n", "2", "--job-size", "1", *nap)
+    (journal,) = wait_for_files(stage.root / "runs", "*/journal.jsonl", process)
+    while journal.read_text().count('"published"') < 4:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    family = psutil.Process(process.pid).children(recursive=True)
+    (victim,) = (member for member in family if is_rank(member, rank))
+    victim.kill()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, (out, err)
+    assert "restart 1 of 20" in err
+    assert_gone(family)
+    verified = stage.start("verify")
+    assert verified.returncode == 0, verified.stdout
+    published = [line for line in journal.read_text().splitlines() if '"published"' in line]
+    assert len(published) == 18
+
+
+def is_rank(process: psutil.Process, rank: str) -> bool:
+    try:
+        own = process.cmdline()[1:4] == ["-P", "-m", "hvmpi"]
+        return own and process.environ().get("OMPI_COMM_WORLD_RANK") == rank
+    except psutil.Error:
+        return False
+
+
+def wait_for_files(directory: Path, pattern: str, process: subprocess.Popen[str]) -> list[Path]:
+    deadline = time.monotonic() + 60
+    while not (found := list(directory.glob(pattern))):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"{pattern} did not come"
+        time.sleep(0.02)
+    return found
