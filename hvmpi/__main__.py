@@ -9,12 +9,15 @@ from collections.abc import Sequence
 
 from hvmpi.cli import main as run_command_line
 from hvmpi.errors import HvmpiError
+from hvmpi.ranks import leave, survives
 
 __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and turn whatever comes of it into an exit code."""
+    # Nothing is made that others than the user's group could change, whatever the user's umask is.
+    os.umask(os.umask(0o077) | 0o002)
     try:
         code = run_command_line(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
@@ -37,11 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _end_all_ranks(error: BaseException) -> None:
     """See that the other ranks end too: left alone they would wait for this one for ever."""
-    if "mpi4py.MPI" in sys.modules:
+    # Where ranks survive each other, they see that this one ends.
+    if "mpi4py.MPI" in sys.modules and not survives():
         from mpi4py.run import set_abort_status
 
         set_abort_status(error)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    if "mpi4py.MPI" in sys.modules and survives():
+        leave(exit_code)
+    sys.exit(exit_code)

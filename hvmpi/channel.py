@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from hvmpi.messages import Message, decode, encode
+from hvmpi.ranks import survives
 
 __all__ = ["Channel", "Idle", "LocalChannel", "MpiChannel", "local_pair"]
 
@@ -24,6 +25,9 @@ class Channel(Protocol):
 
     def receive(self) -> list[tuple[int, Message]]:
         """Give all messages that have come, with the rank that each is from; never waits."""
+
+    def failed(self) -> list[int]:
+        """Give the ranks that died since the last call, where the MPI tells."""
 
     def flush(self, seconds: float) -> None:
         """Wait until what was sent is out, for so long at most."""
@@ -56,6 +60,8 @@ class Idle:
 class MpiChannel:
     """A rank's end of an MPI communicator; messages go as bytes, never blocking.
 
+    What has to do with ranks that died (Open MPI with ``--with-ft ulfm``) is dropped.
+
     Parameters
     ----------
     comm : mpi4py.MPI.Comm
@@ -66,34 +72,58 @@ class MpiChannel:
 
         self._mpi = MPI
         self._comm = comm
+        comm.Set_errhandler(MPI.ERRORS_RETURN)
         self.rank: int = comm.Get_rank()
         self.size: int = comm.Get_size()
         self._sending: deque[tuple[Any, bytes]] = deque()
+        self._receiving: list[tuple[int, Any, bytearray]] = []
+        self._survives = survives()
+        self._dead: set[int] = set()
+        self._told: set[int] = set()
 
     def send(self, rank: int, message: Message) -> None:
         """Send a message; its bytes are kept until MPI has taken them."""
+        if rank in self._dead:
+            return
         data = encode(message)
-        request = self._comm.Isend([data, self._mpi.BYTE], dest=rank, tag=_TAG)
+        try:
+            request = self._comm.Isend([data, self._mpi.BYTE], dest=rank, tag=_TAG)
+        except self._mpi.Exception as error:
+            self._pass_over_the_dead(error)
+            return
         self._sending.append((request, data))
         self._clear_sent()
 
     def receive(self) -> list[tuple[int, Message]]:
         """Give all messages that have come."""
         self._clear_sent()
-        messages: list[tuple[int, Message]] = []
         status = self._mpi.Status()
         # After a sleep the first probe on Open MPI only drives progress, the second sees.
         misses = 0
         while misses < 2:
-            if self._comm.Iprobe(source=self._mpi.ANY_SOURCE, tag=_TAG, status=status):
+            try:
+                found = self._comm.Iprobe(source=self._mpi.ANY_SOURCE, tag=_TAG, status=status)
+            except self._mpi.Exception as error:
+                self._pass_over_the_dead(error)
+                found = False
+            if found:
+                # Who stops in the middle of a large message must not hold this rank up.
                 data = bytearray(status.Get_count(self._mpi.BYTE))
                 source = status.Get_source()
-                self._comm.Recv([data, self._mpi.BYTE], source=source, tag=_TAG)
-                messages.append((source, decode(data)))
+                request = self._comm.Irecv([data, self._mpi.BYTE], source=source, tag=_TAG)
+                self._receiving.append((source, request, data))
                 misses = 0
             else:
                 misses += 1
-        return messages
+        return self._take_received()
+
+    def failed(self) -> list[int]:
+        """Give the ranks that died since the last call."""
+        if self._survives:
+            self._look_for_the_dead()
+        new = sorted(self._dead - self._told)
+        self._told.update(new)
+        return new
 
     def flush(self, seconds: float) -> None:
         """Wait until what was sent is out, for so long at most."""
@@ -103,9 +133,51 @@ class MpiChannel:
             self._clear_sent()
             idle.wait()
 
+    def _take_received(self) -> list[tuple[int, Message]]:
+        messages: list[tuple[int, Message]] = []
+        coming: list[tuple[int, Any, bytearray]] = []
+        for source, request, data in self._receiving:
+            # One that is not whole yet holds back those that the same rank sent after it.
+            if any(source == other for other, _, _ in coming):
+                coming.append((source, request, data))
+                continue
+            try:
+                whole = request.Test()
+            except self._mpi.Exception as error:
+                self._pass_over_the_dead(error)
+                continue
+            if whole:
+                messages.append((source, decode(data)))
+            else:
+                coming.append((source, request, data))
+        self._receiving = coming
+        return messages
+
     def _clear_sent(self) -> None:
-        while self._sending and self._sending[0][0].Test():
+        while self._sending:
+            try:
+                if not self._sending[0][0].Test():
+                    return
+            except self._mpi.Exception as error:
+                self._pass_over_the_dead(error)
             self._sending.popleft()
+
+    def _pass_over_the_dead(self, error: Exception) -> None:
+        """Raise an error of MPI unless a rank's death is the reason."""
+        if self._survives:
+            self._look_for_the_dead()
+        if not self._dead:
+            raise error
+
+    def _look_for_the_dead(self) -> None:
+        group = self._comm.Get_failed()
+        if group.Get_size() > len(self._dead):
+            everybody = self._comm.Get_group()
+            numbers = group.Translate_ranks(list(range(group.Get_size())), everybody)
+            self._dead.update(int(number) for number in numbers)
+            self._comm.Ack_failed(group.Get_size())
+            everybody.Free()
+        group.Free()
 
 
 class LocalChannel:
@@ -128,6 +200,10 @@ class LocalChannel:
             source, data = box.popleft()
             messages.append((source, decode(data)))
         return messages
+
+    def failed(self) -> list[int]:
+        """Give none: all ends are in one process."""
+        return []
 
     def flush(self, seconds: float) -> None:
         """Do nothing: what was sent is there."""

@@ -11,18 +11,20 @@ from pathlib import Path
 from hvmpi import worker
 from hvmpi.campaign.ledger import replay
 from hvmpi.campaign.plan import make_plan
-from hvmpi.campaign.run import Run, begin_run, paths_of, refuse_places, resume_run
+from hvmpi.campaign.run import LAUNCH_ID, Run, begin_run, paths_of, refuse_places, resume_run
 from hvmpi.channel import Channel, Idle, MpiChannel, local_pair
 from hvmpi.engine import Engine, make_engine
 from hvmpi.errors import SetupError
 from hvmpi.master import serve
 from hvmpi.messages import Goodbye, Hello, Stop
-from hvmpi.ranks import world
+from hvmpi.ranks import leave, leave_some_behind, world
 from hvmpi.settings import Settings, load
 from hvmpi.view.plan import show_plan, show_rest
 from hvmpi.view.status import show_status
 
 __all__ = ["conduct", "refuse_early"]
+
+EXIT_CUT_SHORT = 3
 
 
 def conduct(verb: str, argv: Sequence[str]) -> int:
@@ -36,7 +38,9 @@ def conduct(verb: str, argv: Sequence[str]) -> int:
     comm = world()
     channel = MpiChannel(comm) if comm is not None else None
     if channel is not None and channel.rank != 0:
-        worker.serve(channel)
+        if not worker.serve(channel):
+            # Without the master MPI_Finalize would wait for ever.
+            leave(EXIT_CUT_SHORT)
         return 0
     try:
         settings = load(verb, argv)
@@ -83,15 +87,20 @@ def _master(run: Run, channel: MpiChannel | None) -> int:
     try:
         if channel is None:
             ours, theirs = local_pair()
-            code = serve(run, ours, _say, worker.Worker(theirs))
+            ending = serve(run, ours, _say, worker.Worker(theirs))
         else:
-            code = serve(run, channel, _say)
+            ending = serve(run, channel, _say)
     finally:
         run.close()
     show_status(run.paths.directory)
     sys.stdout.flush()
+    if channel is None:
+        return ending.exit_code
     # Under the supervisor the completion record answers, and mpirun has nothing to complain of.
-    return 0 if channel is not None and os.environ.get("HVMPI_LAUNCH_ID") else code
+    code = 0 if os.environ.get(LAUNCH_ID) else ending.exit_code
+    if ending.left_behind:
+        leave_some_behind(code)
+    return code
 
 
 def _greet(run: Run) -> None:
@@ -119,8 +128,10 @@ def _dismiss(channel: Channel) -> None:
         for rank, message in channel.receive():
             if isinstance(message, Goodbye):
                 left.discard(rank)
+                channel.send(rank, Goodbye())
             elif isinstance(message, Hello):
                 idle.reset()
+        left.difference_update(channel.failed())
         idle.wait()
 
 

@@ -28,6 +28,8 @@ class Execution:
         Seconds until it is ended.
     log : Path, optional
         Gets what it says; the step's own log unless given.
+    memory_mb : int, optional
+        What its processes may use together until it is ended.
 
     Attributes
     ----------
@@ -49,16 +51,18 @@ class Execution:
         nice: int,
         timeout: float,
         log: Path | None = None,
+        memory_mb: int | None = None,
     ) -> None:
         self._step = step
         self._directory = step.directory or paths.tmp
         self._kept = paths.logs / step.name
+        self._memory_mb = memory_mb
         self.lost: OSError | None = None
         # A report of an execution before this one must not be taken for its own.
         shutil.rmtree(self._kept, ignore_errors=True)
         if step.directory is not None:
             shutil.rmtree(step.directory, ignore_errors=True)
-            step.directory.mkdir(parents=True)
+            step.directory.mkdir(mode=0o700, parents=True)
         for path, text in step.files.items():
             _write(path, text)
         self._payload = Payload(
@@ -73,6 +77,7 @@ class Execution:
             nice=nice,
             timeout=timeout,
             guardian=guardian,
+            memory_mb=memory_mb,
         )
 
     def poll(self) -> PayloadResult | None:
@@ -81,6 +86,17 @@ class Execution:
         if result is not None:
             self._keep()
         return result
+
+    def lack_of_memory(self, result: PayloadResult) -> str:
+        """Say how memory ended it; empty where something else did."""
+        if result.over_mb:
+            return (
+                f"{self._step.name} used {result.over_mb:.0f} MB, "
+                f"job-memory is {self._memory_mb} MB"
+            )
+        if result.kernel_killed:
+            return f"{self._step.name} was killed by the kernel: its host ran out of memory"
+        return ""
 
     def stop(self) -> None:
         """Ask it to end; it is killed if it does not."""

@@ -8,20 +8,28 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["rename_beside", "sha256_of", "sync_directory", "write_whole"]
+__all__ = ["publish_mode", "rename_beside", "sha256_of", "sync_directory", "write_whole"]
+
+
+def publish_mode(mode: int = 0o444) -> int:
+    """Give the mode of a file that others may see as far as the user's umask lets them."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return mode & ~umask & ~0o002
 
 
 @contextlib.contextmanager
-def write_whole(path: Path, mode: int = 0o644) -> Iterator[Path]:
+def write_whole(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """Give a name beside `path` to write to; on leaving, bring it to disk under its own name.
 
-    When the body raises, nothing is left and an older `path` stays as it was.
+    When the body raises, nothing is left and an older `path` stays as it was. Of `mode`, what the
+    user's umask takes away is left out.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
         sync_file(beside)
-        beside.chmod(mode)
+        beside.chmod(publish_mode(mode))
         beside.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

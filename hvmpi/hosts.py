@@ -5,7 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import shlex
 import socket
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +17,19 @@ import psutil
 
 from hvmpi.errors import InputError
 
-__all__ = ["Host", "is_this_machine", "read_hostfile", "usable_cores"]
+__all__ = [
+    "Host",
+    "find_silent",
+    "is_this_machine",
+    "read_hostfile",
+    "remote_shell",
+    "usable_cores",
+]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _WITH_SLOTS = re.compile(r"([^:]+):(\d+)")
+_ANSWER_S = 15.0
+_ASKED_AT_ONCE = 32
 _SETTING = re.compile(r"([A-Za-z_-]+)\s*=\s*([^\s=]+)")
 
 
@@ -122,6 +135,55 @@ def is_this_machine(name: str) -> bool:
         return True
     mine = {card.address for cards in psutil.net_if_addrs().values() for card in cards}
     return bool(found & mine)
+
+
+def remote_shell(environ: Mapping[str, str]) -> list[str]:
+    """Find the command that mpirun reaches other machines with: ssh, or what was put in its place.
+
+    Parameters
+    ----------
+    environ : mapping of str to str
+        The variables by which Open MPI is told, and ``HVMPI_SSH``.
+    """
+    names = ("PRTE_MCA_plm_ssh_agent", "OMPI_MCA_plm_ssh_agent", "HVMPI_SSH")
+    given = next(filter(None, map(environ.get, names)), "ssh")
+    # Open MPI takes several, of which the first that is there counts.
+    command = shlex.split(given.partition(":")[0])
+    if Path(command[0]).name == "ssh":
+        command += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
+    return command
+
+
+def find_silent(names: Iterable[str], shell: Sequence[str]) -> set[str]:
+    """Find the hosts that do not answer; this machine always does.
+
+    Parameters
+    ----------
+    names : iterable of str
+        As a host file has them.
+    shell : sequence of str
+        A command that runs another on a host: `remote_shell`.
+    """
+    others = sorted({name for name in names if not is_this_machine(name)})
+    if not others:
+        return set()
+    with ThreadPoolExecutor(min(len(others), _ASKED_AT_ONCE)) as pool:
+        answers = pool.map(lambda name: _answers(name, shell), others)
+        return {name for name, answered in zip(others, answers, strict=True) if not answered}
+
+
+def _answers(name: str, shell: Sequence[str]) -> bool:
+    try:
+        asked = subprocess.run(
+            [*shell, name, "true"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_ANSWER_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.returncode == 0
 
 
 def usable_cores(root: Path = Path("/")) -> int:

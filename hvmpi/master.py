@@ -6,11 +6,10 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from hvmpi.campaign.event_files import Manifest
-from hvmpi.campaign.jobs import FailureClass, Job, JobState, Kind, Outcome, Output
+from hvmpi.campaign.jobs import FailureClass, JobState, Kind, Outcome, Output
 from hvmpi.campaign.journal import (
     Accepted,
     Barred,
@@ -22,22 +21,36 @@ from hvmpi.campaign.journal import (
     Started,
     Withdrawn,
 )
-from hvmpi.campaign.paths import manifest
 from hvmpi.campaign.retry import Decision, decide
 from hvmpi.campaign.run import Run
 from hvmpi.channel import Channel, Idle
-from hvmpi.errors import JournalError
-from hvmpi.files import rename_beside, sha256_of, sync_directory, write_whole
-from hvmpi.messages import Assign, Examine, Examined, Goodbye, Hello, Report, Stop, Welcome
+from hvmpi.leases import Leases, signs_every
+from hvmpi.messages import (
+    Alive,
+    Assign,
+    Cancel,
+    Examine,
+    Examined,
+    Goodbye,
+    Held,
+    Hello,
+    Report,
+    Stop,
+    Welcome,
+)
 from hvmpi.placement import Placement
 from hvmpi.preflight import Hosts, Standing, faults, misfit
+from hvmpi.publication import obstacle, publish, withdraw
+from hvmpi.wallclock import WallClock
 
-__all__ = ["Master", "serve"]
+__all__ = ["Ending", "Master", "serve"]
 
 _SYNC_S = 1.0
 _SNAPSHOT_S = 2.0
 _SNAPSHOT_SHARE = 50.0
 _LEAVE_S = 15.0
+_MUTE_S = 600.0
+"""How long a rank may take to start."""
 
 
 class Master:
@@ -58,6 +71,12 @@ class Master:
         self._say = say
         self._placement = Placement(run.ledger, run.settings, run.cores)
         self._expected = set(range(1, channel.size))
+        self._present = set(self._expected)
+        self._leases = Leases(run.settings.lease)
+        self._clock = WallClock(run.settings.time_limit, run.ledger)
+        self._lost_some = False
+        self._began_at = self._alive_at = time.monotonic()
+        self._deserted_at: float | None = None
         self._hellos: dict[int, Hello] = {}
         self._hosts = Hosts(run.settings.preflight_timeout)
         self._stopping = ""
@@ -65,6 +84,11 @@ class Master:
         self._snapshot_at = 0.0
         self._progress_at = time.monotonic()
         self.over = False
+
+    @property
+    def left_behind(self) -> frozenset[int]:
+        """Ranks that neither left nor died."""
+        return frozenset(self._present)
 
     # The loop's parts
 
@@ -87,6 +111,7 @@ class Master:
         accepted: list[int] = []
         messages = self._channel.receive()
         for rank, message in messages:
+            self._hear(rank)
             if isinstance(message, Report):
                 if self._take_report(rank, message):
                     accepted.append(message.job)
@@ -94,8 +119,12 @@ class Master:
                 self._take_hello(rank, message)
             elif isinstance(message, Goodbye):
                 self._take_leave(rank)
+                self._channel.send(rank, Goodbye())
+            elif isinstance(message, Held):
+                self._placement.hold(rank, message.reason)
             elif isinstance(message, Examined):
                 self._take_examined(message.host, faults(message.checks))
+        self._look_after_ranks()
         self._leave_overdue_hosts_out()
         if accepted:
             self._publish(accepted)
@@ -137,6 +166,8 @@ class Master:
     def _take_leave(self, rank: int) -> None:
         self._placement.leave(rank)
         self._expected.discard(rank)
+        self._present.discard(rank)
+        self._leases.forget(rank)
         instead = self._hosts.left(rank, time.monotonic())
         if instead is not None:
             self._channel.send(instead, Examine())
@@ -146,13 +177,61 @@ class Master:
             limit = f"preflight-timeout ({self._run.settings.preflight_timeout:g} s)"
             self._take_examined(host, f"{host} did not say within {limit} whether it is fit")
 
+    # Ranks that die or hang
+
+    def _hear(self, rank: int) -> None:
+        """Renew a rank's lease; one that was given up gets jobs again."""
+        if rank not in self._present or not self._leases.heard(rank):
+            return
+        if not self._placement.knows(rank):
+            return
+        self._placement.revive(rank)
+        self._say(f"rank {rank} on {self._placement.host(rank)} is there again")
+        running = self._placement.running(rank)
+        if running is not None:
+            self._channel.send(rank, Cancel(*running))
+
+    def _look_after_ranks(self) -> None:
+        """Take into account which ranks died, and which were not heard for too long."""
+        for rank in self._channel.failed():
+            if rank in self._present:
+                self._lose(rank, "died")
+                self._take_leave(rank)
+        now = time.monotonic()
+        for rank in self._leases.expired(now):
+            lease = self._run.settings.lease
+            self._lose(rank, f"gave no sign of life for {lease:g} s")
+            if self._placement.knows(rank):
+                self._placement.silence(rank)
+        if self._expected and now - self._began_at > _MUTE_S:
+            for rank in sorted(self._expected - self._hellos.keys()):
+                self._lose(rank, f"did not start in {_MUTE_S:g} s")
+                self._expected.discard(rank)
+
+    def _lose(self, rank: int, how: str) -> None:
+        """Journal that what a rank ran is lost."""
+        hello = self._hellos.get(rank)
+        reason = f"rank {rank}" + (f" on {hello.host}" if hello else "") + f" {how}"
+        running = self._placement.running(rank)
+        self._say(reason)
+        self._lost_some = True
+        self._run.left_out.append(reason)
+        if running is not None and self._ledger.running_attempt(running[0]) == running[1]:
+            job, attempt = running
+            took = max(time.time() - float(self._ledger.jobs["started"][job]), 0.0)
+            self._fail(Report(job, attempt, Outcome.WORKER_LOST, reason, took, 0, 0, -1))
+
+    # Reports
+
     def _take_report(self, rank: int, report: Report) -> bool:
         """Journal a report; True when its outputs are to be published."""
         self._placement.ended(rank, report.job, report.attempt)
         if self._ledger.running_attempt(report.job) != report.attempt:
+            self._drop(report)
             return False
-        steps = [[s.step, s.wall_s, s.cpu_s, s.max_rss_mb, s.exit_code] for s in report.steps]
         if report.outcome is Outcome.DONE:
+            kind = Kind(int(self._ledger.jobs["kind"][report.job]))
+            self._clock.measured(kind, report.wall_s)
             outputs = [[o.product, o.part, o.path, o.size, o.sha256] for o in report.outputs]
             self._write(
                 Accepted(
@@ -162,11 +241,23 @@ class Master:
                     wall_s=report.wall_s,
                     events_out=report.events_out,
                     outputs=outputs,
-                    steps=steps,
+                    steps=_rows(report),
                     reason=report.reason,
                 )
             )
             return True
+        self._fail(report)
+        return False
+
+    def _drop(self, report: Report) -> None:
+        """Remove what an attempt brought that was given up meanwhile; its job is another's."""
+        accepted = self._ledger.accepted.get(report.job)
+        if accepted is None or accepted.attempt != report.attempt:
+            for output in report.outputs:
+                withdraw(self._run, output)
+
+    def _fail(self, report: Report) -> None:
+        """Journal that an attempt failed, and what follows from it."""
         decision = self._decide(report.job, report.outcome, report.failure)
         self._write(
             Failed(
@@ -179,7 +270,7 @@ class Master:
                 signal=report.signal,
                 reason=report.reason,
                 again=decision.again,
-                steps=steps,
+                steps=_rows(report),
                 failure=int(report.failure),
                 where=report.where,
                 decision=decision.reason,
@@ -189,7 +280,6 @@ class Master:
             self._say_failed(report.job, report.attempt, report.outcome, report.reason, decision)
         if not decision.again:
             self._put_file_aside(report.job, report.outcome, report.reason)
-        return False
 
     def _decide(self, job: int, outcome: Outcome, failure: FailureClass) -> Decision:
         settings = self._run.settings
@@ -243,7 +333,7 @@ class Master:
     def _hand_out(self) -> None:
         if self._stopping:
             return
-        while (chosen := self._placement.choose()) is not None:
+        while (chosen := self._placement.choose(self._clock.fits)) is not None:
             number, rank = chosen
             job = self._ledger.job(number)
             host = self._placement.host(rank)
@@ -261,24 +351,15 @@ class Master:
             accepted = self._ledger.accepted[number]
             job = self._ledger.job(number)
             outputs = [Output(*output) for output in accepted.outputs]
-            reason = next(filter(None, (self._obstacle(output) for output in outputs)), "")
+            reason = next(filter(None, (obstacle(self._run, output) for output in outputs)), "")
             if reason:
                 self._withdraw(accepted, reason)
                 continue
             for output in outputs:
-                self._place(job, output)
+                publish(self._run, job, output)
             self._write(Published(number, accepted.attempt))
             if not self._run.settings.keep_logs:
                 shutil.rmtree(self._run.paths.job_logs(number), ignore_errors=True)
-
-    def _obstacle(self, output: Output) -> str:
-        """Say why an accepted output cannot be published; nothing where it can, or is already."""
-        part, final = (self._run.paths.resolve(path) for path in (output.part, output.path))
-        if final.exists():
-            if final.stat().st_size == output.size and sha256_of(final) == output.sha256:
-                return ""
-            return f"{str(final)!r} is there already and is not overwritten; move it away"
-        return "" if part.exists() else f"the output {str(part)!r} is gone"
 
     def _withdraw(self, accepted: Accepted, reason: str) -> None:
         job, attempt, outcome = accepted.job, accepted.attempt, Outcome.OUTPUT_INVALID
@@ -287,38 +368,6 @@ class Master:
         self._write(Withdrawn(job, attempt, reason, decision.again, decision.reason))
         if not decision.again:
             self._put_file_aside(job, outcome, reason)
-
-    def _place(self, job: Job, output: Output) -> None:
-        part, final = (self._run.paths.resolve(path) for path in (output.part, output.path))
-        try:
-            if not final.exists():
-                part.chmod(0o444)
-                rename_beside(part, final)
-                sync_directory(final.parent)
-            part.unlink(missing_ok=True)
-            if output.product == "evnt":
-                self._write_manifest(job, output, final)
-        except OSError as error:
-            msg = (
-                f"the output {str(final)!r} of job {job.number} cannot be published "
-                f"({error.strerror}); mend the file system, then rerun"
-            )
-            raise JournalError(msg) from error
-
-    def _write_manifest(self, job: Job, output: Output, final: Path) -> None:
-        file = job.event_file
-        made = Manifest(
-            settings_hash=self._run.event_files_hash(file.sample),
-            sha256=output.sha256,
-            size=output.size,
-            events=file.events,
-            first_event=file.first_event,
-            run_number=file.run_number,
-            batch=file.batch,
-            sample=file.sample,
-        )
-        with write_whole(manifest(final), mode=0o444) as beside:
-            beside.write_text(made.to_json())
 
     # Books
 
@@ -335,20 +384,46 @@ class Master:
             self._run.lock.refresh()
         if now - self._progress_at > 10.0:
             self._progress_at = now
-            self._say(self._run.progress())
+            self._say(self._run.progress() + self._placement.held)
+
+        if now - self._alive_at > signs_every(self._run.settings.lease):
+            self._alive_at = now
+            for rank in self._present:
+                self._channel.send(rank, Alive())
 
     def _see_whether_over(self) -> None:
         if self._told_to_leave is None:
             finished = self._ledger.unfinished == 0
-            alone = not self._expected and self._placement.empty
+            alone = self._is_alone()
             if finished or alone:
                 if alone and not finished:
                     reasons = "; ".join(dict.fromkeys(self._run.left_out))
                     self._stopping = "no worker is left" + f": {reasons}" * bool(reasons)
                 self._tell_to_leave()
+            else:
+                self._look_at_the_clock()
             return
-        all_left = self._placement.empty and not self._expected
+        all_left = self._present <= self._leases.silent
         self.over = all_left or time.monotonic() - self._told_to_leave > _LEAVE_S
+
+    def _is_alone(self) -> bool:
+        """Say whether no worker is left: those that hang may come back in another lease."""
+        if self._expected or not self._placement.silent:
+            self._deserted_at = None
+            return False
+        now = time.monotonic()
+        self._deserted_at = self._deserted_at or now
+        return self._placement.empty or now - self._deserted_at > self._run.settings.lease
+
+    def _look_at_the_clock(self) -> None:
+        """Stop when the time is over, or nothing runs and nothing that is left would fit."""
+        over = self._clock.over()
+        if not over and not self._ledger.counts[JobState.RUNNING]:
+            ready = self._ledger.ready()
+            if ready and not any(self._clock.fits(job.kind) for job in ready):
+                over = self._clock.too_short()
+        if over:
+            self.stop(over)
 
     def _tell_to_leave(self) -> None:
         if self._told_to_leave is None:
@@ -363,6 +438,8 @@ class Master:
         left = self._ledger.unfinished
         bad = failed or self._ledger.files_put_aside
         exit_code = 3 if left else 1 if bad else 0
+        if self._lost_some:
+            self._run.remove_leavings()
         if not left:
             self._run.drop_event_files()
         reason = self._stopping if left else ""
@@ -375,7 +452,26 @@ class Master:
         return exit_code
 
 
-def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = None) -> int:
+def _rows(report: Report) -> list[list[Any]]:
+    return [[s.step, s.wall_s, s.cpu_s, s.max_rss_mb, s.exit_code] for s in report.steps]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a campaign ended.
+
+    Attributes
+    ----------
+    exit_code : int
+    left_behind : frozenset of int
+        Ranks that hang.
+    """
+
+    exit_code: int
+    left_behind: frozenset[int]
+
+
+def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = None) -> Ending:
     """Run a campaign to its end.
 
     Parameters
@@ -388,8 +484,7 @@ def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = 
 
     Returns
     -------
-    int
-        The exit code.
+    Ending
     """
     master = Master(run, channel, say)
     idle = Idle()
@@ -414,7 +509,7 @@ def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = 
                 idle.reset()
             else:
                 idle.wait()
-        return master.end()
+        return Ending(master.end(), master.left_behind)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

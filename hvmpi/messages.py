@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from hvmpi.campaign.jobs import (
     EventFile,
@@ -18,10 +18,13 @@ from hvmpi.campaign.jobs import (
 from hvmpi.engine import Check
 
 __all__ = [
+    "Alive",
     "Assign",
+    "Cancel",
     "Examine",
     "Examined",
     "Goodbye",
+    "Held",
     "Hello",
     "Message",
     "Report",
@@ -73,10 +76,25 @@ class Examined:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Worker to master: why its host had better get no more jobs; empty when it may again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Assign:
     """Master to worker: run this attempt."""
 
     job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Master to worker: end this attempt, its job went to another rank meanwhile."""
+
+    job: int
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +128,19 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """Worker to master: nothing runs here any more."""
+    """Worker to master: nothing runs here any more; back: that is understood, go."""
 
 
-Message = Welcome | Hello | Examine | Examined | Assign | Report | Stop | Goodbye
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Either way: a sign of life, where there was nothing else to say for a while."""
 
-_KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (Welcome, Hello, Examine, Examined, Assign, Report, Stop, Goodbye)
-}
+
+Message = (
+    Welcome | Hello | Examine | Examined | Held | Assign | Cancel | Report | Stop | Goodbye | Alive
+)
+
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 
 
 def encode(message: Message) -> bytes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hvmpi.guardian import Guardian
+from hvmpi.memory import Meter
 from hvmpi.session import end_session, signal_session
 
 __all__ = ["Payload", "PayloadResult", "child_environment"]
@@ -19,10 +20,22 @@ __all__ = ["Payload", "PayloadResult", "child_environment"]
 _INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "LD_LIBRARY_PATH")
 _GRACE_S = 5.0
 _LINGER_S = 10.0
+_STUCK_S = 4.0
 
 # What the guardian hears comes from the session itself, before anything else runs in it: a worker
-# that is killed at any moment leaves either no session or one that the guardian knows of.
-_TELL = 'echo "+$$" >&0; exec "$@" </dev/null'
+# that is killed at any moment leaves either no session or one that the guardian knows of. What it
+# makes is its owner's alone until it is published.
+_TELL = (
+    'echo "+$$" >&0; umask 077; {{ echo {score} >/proc/self/oom_score_adj; }} 2>/dev/null; '
+    'exec "$@" </dev/null'
+)
+
+_OOM_SCORE = 500
+"""Added to a rank's own: where memory runs out, the kernel takes a payload first, never a rank."""
+_OOM_SCORE_MOST = 1000
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+_BY_KILL = {-signal.SIGKILL, 128 + signal.SIGKILL}
+"""Exit codes of what was killed, by itself or as the child of a shell."""
 
 # A child that itself sees a launcher's variables takes itself for a rank and hangs; threads of
 # numerical libraries would fight with the other ranks of the host.
@@ -61,8 +74,16 @@ class PayloadResult:
     ----------
     exit_code : int
         Negative: ended by that signal.
+    max_rss_mb : float
+        The most memory that it was seen to use: all its processes together, or one of them.
     timed_out, stopped : bool
         Whether we ended it: at its time limit, or because we were asked to.
+    over_mb : float
+        What all its processes used together when we ended it for that; 0 where we did not.
+    kernel_killed : bool
+        Whether the kernel killed it for want of memory.
+    stuck : bool
+        Whether it is there still, killed but held by the kernel: a file system does not answer.
     """
 
     exit_code: int
@@ -71,6 +92,9 @@ class PayloadResult:
     max_rss_mb: float
     timed_out: bool
     stopped: bool
+    over_mb: float = 0.0
+    kernel_killed: bool = False
+    stuck: bool = False
 
 
 class Payload:
@@ -95,6 +119,8 @@ class Payload:
         Seconds until it is ended.
     guardian : Guardian
         Ends it if this process cannot.
+    memory_mb : int, optional
+        What all its processes may use together until it is ended.
 
     Raises
     ------
@@ -112,6 +138,7 @@ class Payload:
         nice: int,
         timeout: float,
         guardian: Guardian,
+        memory_mb: int | None = None,
     ) -> None:
         if shutil.which(argv[0], path=environment.get("PATH")) is None:
             raise FileNotFoundError(2, "No such program", argv[0])
@@ -121,8 +148,9 @@ class Payload:
         self._ended: float | None = None
         self._timed_out = False
         self._stopped = False
+        self._over_mb = 0.0
         self._guardian = guardian
-        with log.open("ab") as output:
+        with os.fdopen(os.open(log, _APPEND, 0o600), "ab") as output:
             self._process = subprocess.Popen(
                 [*_prefix(nice), *argv],
                 stdin=guardian.listen(),
@@ -133,6 +161,7 @@ class Payload:
                 start_new_session=True,
             )
         guardian.opened(self.pid)
+        self._meter = Meter(self.pid, memory_mb)
 
     @property
     def pid(self) -> int:
@@ -144,8 +173,10 @@ class Payload:
         self._guardian.look_after()
         now = time.monotonic()
         if not self._has_ended():
+            self._meter.look()
             self._enforce(now)
-            return None
+            stuck = self._kill_at is not None and now > self._kill_at + _STUCK_S
+            return self._left_behind(now) if stuck else None
         if self._ended is None:
             self._ended = now
         # As long as we do not wait for the first process, the session's number is no other's.
@@ -159,9 +190,28 @@ class Payload:
             exit_code=exit_code,
             wall_s=self._ended - self._began,
             cpu_s=usage.ru_utime + usage.ru_stime,
-            max_rss_mb=usage.ru_maxrss / 1024.0,
+            max_rss_mb=self._meter.peak_mb(usage.ru_maxrss),
             timed_out=self._timed_out,
             stopped=self._stopped,
+            over_mb=self._over_mb,
+            kernel_killed=self._kernel_killed(exit_code),
+        )
+
+    def _left_behind(self, now: float) -> PayloadResult:
+        """Give the result without its end; the guardian, which is not told of one, kills it again.
+
+        As nobody waits for it, its number stays its own.
+        """
+        self._process.returncode = -signal.SIGKILL
+        return PayloadResult(
+            exit_code=-signal.SIGKILL,
+            wall_s=now - self._began,
+            cpu_s=0.0,
+            max_rss_mb=self._meter.peak_mb(0),
+            timed_out=self._timed_out,
+            stopped=self._stopped,
+            over_mb=self._over_mb,
+            stuck=True,
         )
 
     def stop(self) -> None:
@@ -181,6 +231,13 @@ class Payload:
         elif now > self._deadline:
             self._timed_out = True
             self._end()
+        elif self._meter.over_mb:
+            self._over_mb = self._meter.over_mb
+            self._end()
+
+    def _kernel_killed(self, exit_code: int) -> bool:
+        by_us = self._kill_at is not None
+        return exit_code in _BY_KILL and not by_us and self._meter.kernel_killed()
 
     def _end(self) -> None:
         self._kill_at = time.monotonic() + _GRACE_S
@@ -188,7 +245,8 @@ class Payload:
 
 
 def _prefix(nice: int) -> list[str]:
-    prefix = ["/bin/sh", "-c", _TELL, "sh"]
+    score = min(_own_oom_score() + _OOM_SCORE, _OOM_SCORE_MOST)
+    prefix = ["/bin/sh", "-c", _TELL.format(score=score), "sh"]
     setpriv = shutil.which("setpriv")
     if setpriv is not None:
         # The first process goes at once, and goes if somebody kills the guardian, too.
@@ -197,3 +255,10 @@ def _prefix(nice: int) -> list[str]:
         # By its path: the payload's PATH is the engine's affair.
         prefix += [shutil.which("nice") or "nice", "-n", str(nice)]
     return prefix
+
+
+def _own_oom_score() -> int:
+    try:
+        return int(Path("/proc/self/oom_score_adj").read_text())
+    except (OSError, ValueError):
+        return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hvmpi.campaign.jobs import Kind
@@ -21,11 +21,16 @@ class _Host:
     cores: int
     ranks: set[int] = field(default_factory=set)
     idle: set[int] = field(default_factory=set)
+    silent: set[int] = field(default_factory=set)
     used: int = 0
 
     @property
     def free(self) -> int:
         return self.cores - self.used
+
+    @property
+    def runs_jobs(self) -> bool:
+        return self.idle != self.ranks
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ class Placement:
     a rank is a job. The ready job of the lowest number goes first. One that no host has cores free
     for keeps the host that lacks the fewest from being filled by those behind it, or it might
     never start; one that waits for another host does not hold up others.
+
+    A host that is held for want of memory starts a job only while it runs none of ours: another
+    of ours will end, but what else fills it may stay.
     """
 
     def __init__(self, ledger: Ledger, settings: Settings, cores: Mapping[Kind, int]) -> None:
@@ -64,11 +72,36 @@ class Placement:
         self._hosts: dict[str, _Host] = {}
         self._host_of: dict[int, _Host] = {}
         self._running: dict[int, _Running] = {}
+        self._held: dict[int, str] = {}
+
+    @property
+    def held(self) -> str:
+        """Say which hosts are held, as the end of a sentence; empty where none is."""
+        reasons = [self._held[min(ranks)] for ranks in self._holding().values()]
+        return "".join(f"; no new jobs: {reason}" for reason in reasons)
+
+    def _holding(self) -> dict[str, set[int]]:
+        """Give the ranks that find their host too full, by host; what silent ones said is old."""
+        if not self._held:
+            return {}
+        held = {host.name: host.ranks & self._held.keys() for host in self._hosts.values()}
+        return {name: ranks for name, ranks in held.items() if ranks}
+
+    def hold(self, rank: int, reason: str) -> None:
+        """Take into account that a rank finds its host too full; with no reason, not any more."""
+        self._held.pop(rank, None)
+        if reason:
+            self._held[rank] = reason
 
     @property
     def empty(self) -> bool:
         """Whether no rank works here."""
         return not self._host_of
+
+    @property
+    def silent(self) -> bool:
+        """Whether no rank that works here gives a sign of life."""
+        return not any(host.ranks for host in self._hosts.values())
 
     def host(self, rank: int) -> str:
         """Give the name of a rank's host."""
@@ -110,15 +143,40 @@ class Placement:
 
     def leave(self, rank: int) -> None:
         """Forget a rank."""
+        self._held.pop(rank, None)
         host = self._host_of.pop(rank, None)
         if host is None:
             return
         running = self._running.pop(rank, None)
         host.used -= running.cores if running else 0
+        for ranks in (host.ranks, host.idle, host.silent):
+            ranks.discard(rank)
+        if not host.ranks and not host.silent:
+            del self._hosts[host.name]
+
+    def knows(self, rank: int) -> bool:
+        """Say whether a rank works here, silent or not."""
+        return rank in self._host_of
+
+    def running(self, rank: int) -> tuple[int, int] | None:
+        """Give the job and the attempt that a rank runs, or ran when it fell silent."""
+        running = self._running.get(rank)
+        return None if running is None else (running.job, running.attempt)
+
+    def silence(self, rank: int) -> None:
+        """Give a rank nothing more; its payload may still be there, so its cores stay taken."""
+        host = self._host_of[rank]
+        host.silent.add(rank)
         host.ranks.discard(rank)
         host.idle.discard(rank)
-        if not host.ranks:
-            del self._hosts[host.name]
+
+    def revive(self, rank: int) -> None:
+        """Take into account that a silent rank was heard again."""
+        host = self._host_of[rank]
+        host.silent.discard(rank)
+        host.ranks.add(rank)
+        if rank not in self._running:
+            host.idle.add(rank)
 
     def started(self, rank: int, job: int, attempt: int) -> None:
         """Take into account that a rank runs a job."""
@@ -136,14 +194,23 @@ class Placement:
         del self._running[rank]
         host = self._host_of[rank]
         host.used -= running.cores
-        host.idle.add(rank)
+        if rank in host.ranks:
+            host.idle.add(rank)
 
-    def choose(self) -> tuple[int, int] | None:
-        """Give a job that can start and a rank for it; None where there is no such pair."""
-        if not any(host.idle for host in self._hosts.values()):
+    def choose(self, fits: Callable[[Kind], bool] = lambda _: True) -> tuple[int, int] | None:
+        """Give a job that can start and a rank for it; None where there is no such pair.
+
+        Parameters
+        ----------
+        fits : callable
+            Says whether jobs of a kind may start at all now.
+        """
+        kept = {name for name in self._holding() if self._hosts[name].runs_jobs}
+        if not any(host.idle and host.name not in kept for host in self._hosts.values()):
             return None
-        kept: set[str] = set()
         for ready in self._ledger.ready():
+            if not fits(ready.kind):
+                continue
             need = self._cores.get(ready.kind, 0)
             hosts = [host for host in self._allowed(ready) if host.idle and host.name not in kept]
             fit = [host for host in hosts if host.free >= need]
@@ -155,7 +222,7 @@ class Placement:
 
     def _allowed(self, ready: Ready) -> Sequence[_Host]:
         """List the hosts that a job did not fail on, or at least not last."""
-        hosts = list(self._hosts.values())
+        hosts = [host for host in self._hosts.values() if host.ranks]
         avoid = [self._ledger.hosts[host] for host in ready.avoid]
         return (
             [host for host in hosts if host.name not in avoid]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import Any
+import sys
+from typing import Any, NoReturn
 
 from hvmpi.errors import SetupError
 
-__all__ = ["launched_rank", "world"]
+__all__ = ["launched_rank", "leave", "leave_some_behind", "survives", "world"]
 
 _RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MPI_RANKID")
+_ULFM = "OMPI_MCA_mpi_ft_enable"
 _SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS")
 
 
@@ -47,3 +50,29 @@ def world() -> Any | None:
         )
         raise SetupError(msg)
     return comm if comm.Get_size() > 1 else None
+
+
+def survives() -> bool:
+    """Say whether ranks go on when one dies: Open MPI started with ``--with-ft ulfm``."""
+    return os.environ.get(_ULFM, "").lower() in ("1", "true")
+
+
+def leave(code: int) -> NoReturn:
+    """End this rank at once: after a rank died, or while one may, ``MPI_Finalize`` hangs."""
+    _flush()
+    os._exit(code)
+
+
+def leave_some_behind(code: int) -> NoReturn:
+    """End this rank, and those that hang: mpirun would wait for them for ever."""
+    from mpi4py import MPI
+
+    _flush()
+    MPI.COMM_WORLD.Abort(code)
+    os._exit(code)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()

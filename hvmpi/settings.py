@@ -86,6 +86,11 @@ class Settings:
     max_attempts: int
     max_lost: int
     job_timeout: float
+    job_memory: int | None
+    host_memory: float
+    lease: float
+    time_limit: float | None
+    max_restarts: int
     host_cores: int | None
     preflight_timeout: float
     nice: int

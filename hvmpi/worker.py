@@ -9,7 +9,9 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,29 @@ from hvmpi.campaign.paths import SUFFIXES, AttemptPaths, RunPaths
 from hvmpi.campaign.retry import class_of_error
 from hvmpi.campaign.run import paths_of
 from hvmpi.channel import Channel, Idle
-from hvmpi.engine import Engine, Inputs, Step, StepOutput, make_engine
+from hvmpi.engine import Engine, Inputs, Step, StepOutput, Verdict, make_engine
+from hvmpi.errand import Errand
 from hvmpi.errors import HvmpiError
 from hvmpi.execution import Execution
 from hvmpi.files import sha256_of, sync_directory, sync_file
 from hvmpi.guardian import Guardian
 from hvmpi.hosts import usable_cores
-from hvmpi.messages import Assign, Examine, Examined, Goodbye, Hello, Report, Stop, Welcome
+from hvmpi.leases import Leases, signs_every
+from hvmpi.memory import HoldBack, job_memory
+from hvmpi.messages import (
+    Alive,
+    Assign,
+    Cancel,
+    Examine,
+    Examined,
+    Goodbye,
+    Held,
+    Hello,
+    Message,
+    Report,
+    Stop,
+    Welcome,
+)
 from hvmpi.payload import PayloadResult
 from hvmpi.preflight import Examination
 from hvmpi.settings import Settings, load_run, with_scheduling
@@ -33,6 +51,17 @@ from hvmpi.settings import Settings, load_run, with_scheduling
 __all__ = ["Worker", "serve"]
 
 MASTER = 0
+_STUCK = ", and cannot be killed: a file system that it uses does not answer"
+
+_MASTER_LEASES = 3.0
+_MASTER_LEAST_S = 60.0
+"""A master is given more time than a worker: without it all is over."""
+_ORPHAN_S = 8.0
+"""How long payloads may take to end when there is nobody left to tell of it."""
+_PARTING_S = 2.0
+_ERRAND_LEASES = 10.0
+_ERRAND_LEAST_S = 600.0
+"""Sums and copies of large outputs take their time; a file system that stalls takes for ever."""
 
 
 @dataclass
@@ -45,6 +74,9 @@ class _Attempt:
     began: float
     deadline: float
     execution: Execution | None = None
+    errand: Errand[Any] | None = None
+    then: Callable[[], None] | None = None
+    cancelled: str = ""
     results: list[StepResult] = field(default_factory=list)
     outputs: list[StepOutput] = field(default_factory=list)
     events_out: int = -1
@@ -75,7 +107,18 @@ class Worker:
         self._stopping = ""
         self._examination: Examination | None = None
         self._guardian = Guardian()
+        self._hold_back: HoldBack | None = None
+        self._master: Leases | None = None
+        self._said_at = time.monotonic()
         self.left = False
+        self.orphaned_at: float | None = None
+
+    def abandon(self, reason: str) -> None:
+        """End the payload and go: there is no master any more."""
+        if self.orphaned_at is None:
+            self.orphaned_at = time.monotonic()
+            self._queue.clear()
+            self.stop(reason)
 
     def stop(self, reason: str) -> None:
         """End the payload, report it as interrupted, take no more jobs."""
@@ -89,25 +132,56 @@ class Worker:
         happened = False
         for _, message in self._channel.receive():
             happened = True
+            if self._master is not None:
+                self._master.heard(MASTER)
             if isinstance(message, Welcome):
                 self._welcome(message)
             elif isinstance(message, Examine):
                 self._examine()
             elif isinstance(message, Assign):
                 self._queue.append(message.job)
+            elif isinstance(message, Cancel):
+                self._cancel(message)
             elif isinstance(message, Stop):
                 self.stop(message.reason)
+        self._look_after_the_master()
         happened |= self._see_whether_examined()
+        self._look_at_memory()
         if self._attempt is None and self._queue:
             self._begin(self._queue.popleft())
             happened = True
         if self._attempt is not None:
             happened |= self._advance(self._attempt)
         if self._stopping and self._attempt is None and not self._queue and not self.left:
-            self._channel.send(MASTER, Goodbye())
+            self._tell(Goodbye())
             self._guardian.dismiss()
             self.left = True
         return happened
+
+    def _tell(self, message: Message) -> None:
+        self._said_at = time.monotonic()
+        self._channel.send(MASTER, message)
+
+    def _look_after_the_master(self) -> None:
+        """Leave if the master is gone; give a sign of life if nothing was said for a while."""
+        now = time.monotonic()
+        if MASTER in self._channel.failed():
+            self.abandon("the master died")
+        if self._run is None or self._master is None:
+            return
+        lease = self._run.settings.lease
+        if self._master.expired(now):
+            self.abandon(f"the master gave no sign of life for {_master_lease(lease):g} s")
+        if now - self._said_at > signs_every(lease):
+            self._tell(Alive())
+
+    def _cancel(self, message: Cancel) -> None:
+        attempt = self._attempt
+        wanted = (message.job, message.attempt)
+        if attempt is not None and (attempt.job.number, attempt.job.attempt) == wanted:
+            attempt.cancelled = "it was given up while this rank gave no sign of life"
+            if attempt.execution is not None:
+                attempt.execution.stop()
 
     def _welcome(self, message: Welcome) -> None:
         host, reason = socket.gethostname(), ""
@@ -123,9 +197,18 @@ class Worker:
             reason = f"{host} cannot read the run directory {str(directory)!r} ({error.strerror})"
         except HvmpiError as error:
             reason = f"{host}: {error}"
-        self._channel.send(
-            MASTER, Hello(host, os.getpid(), reason, usable_cores(), __version__, time.time())
-        )
+        if self._run is not None:
+            self._master = Leases(_master_lease(self._run.settings.lease))
+            self._master.heard(MASTER)
+            self._hold_back = HoldBack(host, self._run.settings.host_memory)
+            # Before the master can give it a job.
+            self._look_at_memory()
+        self._tell(Hello(host, os.getpid(), reason, usable_cores(), __version__, time.time()))
+
+    def _look_at_memory(self) -> None:
+        held = self._hold_back.poll() if self._hold_back is not None else None
+        if held is not None:
+            self._tell(Held(held))
 
     def _examine(self) -> None:
         run = self._known_run()
@@ -135,7 +218,7 @@ class Worker:
         checks = self._examination.poll() if self._examination is not None else None
         if checks is None:
             return False
-        self._channel.send(MASTER, Examined(socket.gethostname(), checks))
+        self._tell(Examined(socket.gethostname(), checks))
         self._examination = None
         return True
 
@@ -154,9 +237,9 @@ class Worker:
         try:
             attempt.steps.extend(run.engine.steps(job, inputs, paths))
             if attempt.steps:
-                paths.logs.mkdir(parents=True, exist_ok=True)
+                paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
                 shutil.rmtree(paths.tmp, ignore_errors=True)
-                paths.tmp.mkdir(parents=True)
+                paths.tmp.mkdir(mode=0o700, parents=True)
         except OSError as error:
             failure = class_of_error(error)
             self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error), failure=failure)
@@ -164,8 +247,18 @@ class Worker:
             self._finish(attempt, Outcome.SETUP_FAILED, str(error))
 
     def _advance(self, attempt: _Attempt) -> bool:
+        if attempt.errand is not None:
+            if not attempt.errand.over():
+                return False
+            then, attempt.errand, attempt.then = attempt.then, None, None
+            if then is not None:
+                then()
+            return True
         if attempt.execution is None:
-            if attempt.steps:
+            reason = attempt.cancelled or self._stopping
+            if attempt.steps and reason:
+                self._finish(attempt, Outcome.INTERRUPTED, reason)
+            elif attempt.steps:
                 self._start(attempt, attempt.steps[0])
             else:
                 self._deliver(attempt)
@@ -173,7 +266,8 @@ class Worker:
         result = attempt.execution.poll()
         if result is None:
             return False
-        self._step_ended(attempt, attempt.steps.popleft(), result, attempt.execution.lost)
+        lack = attempt.execution.lack_of_memory(result)
+        self._step_ended(attempt, attempt.steps.popleft(), result, attempt.execution.lost, lack)
         return True
 
     def _start(self, attempt: _Attempt, step: Step) -> None:
@@ -185,6 +279,7 @@ class Worker:
                 guardian=self._guardian,
                 nice=run.settings.nice,
                 timeout=max(attempt.deadline - time.monotonic(), 0.0),
+                memory_mb=job_memory(run.settings),
             )
         except OSError as error:
             reason = f"{step.name} cannot be started: {_os_reason(error)}"
@@ -192,7 +287,7 @@ class Worker:
             self._finish(attempt, Outcome.SETUP_FAILED, reason, 127, failure=failure)
 
     def _step_ended(
-        self, attempt: _Attempt, step: Step, result: PayloadResult, lost: OSError | None
+        self, attempt: _Attempt, step: Step, result: PayloadResult, lost: OSError | None, lack: str
     ) -> None:
         run = self._known_run()
         log = attempt.paths.step_log(step.name).name
@@ -207,12 +302,19 @@ class Worker:
             )
         )
         if result.stopped:
-            self._finish(attempt, Outcome.INTERRUPTED, self._stopping, result.exit_code)
+            reason = attempt.cancelled or self._stopping
+            self._finish(attempt, Outcome.INTERRUPTED, reason, result.exit_code)
         elif result.timed_out:
             reason = f"{step.name} took longer than job-timeout ({run.settings.job_timeout:g} s)"
+            reason += _STUCK if result.stuck else ""
             failure = FailureClass.RESOURCES
             self._finish(
                 attempt, Outcome.TIMED_OUT, reason, result.exit_code, failure=failure, where=log
+            )
+        elif lack:
+            failure = FailureClass.RESOURCES
+            self._finish(
+                attempt, Outcome.OUT_OF_MEMORY, lack, result.exit_code, failure=failure, where=log
             )
         elif lost is not None:
             reason = f"what {step.name} left for its logs could not be kept: {_os_reason(lost)}"
@@ -221,33 +323,63 @@ class Worker:
                 attempt, Outcome.SETUP_FAILED, reason, result.exit_code, failure=failure, where=log
             )
         else:
-            verdict = run.engine.check(attempt.job, step, result.exit_code)
-            if verdict.outcome is not Outcome.DONE:
-                self._finish(
-                    attempt,
-                    verdict.outcome,
-                    verdict.reason,
-                    result.exit_code,
-                    failure=verdict.failure,
-                    where=verdict.where or log,
-                )
-                return
-            made = step.outputs if verdict.outputs is None else verdict.outputs
-            attempt.outputs.extend(made)
-            if verdict.events >= 0:
-                attempt.events_out = verdict.events
+            check = Errand(
+                partial(run.engine.check, attempt.job, step, result.exit_code),
+                _errand_patience(run.settings.lease),
+            )
+            attempt.errand = check
+            attempt.then = partial(self._judge, attempt, step, result.exit_code, check)
+
+    def _judge(self, attempt: _Attempt, step: Step, exit_code: int, check: Errand[Verdict]) -> None:
+        log = attempt.paths.step_log(step.name).name
+        try:
+            verdict = check.result()
+        except TimeoutError as error:
+            reason = f"what {step.name} made could not be checked: {_os_reason(error)}"
+            failure = class_of_error(error)
+            self._finish(
+                attempt, Outcome.SETUP_FAILED, reason, exit_code, failure=failure, where=log
+            )
+            return
+        if verdict.outcome is not Outcome.DONE:
+            self._finish(
+                attempt,
+                verdict.outcome,
+                verdict.reason,
+                exit_code,
+                failure=verdict.failure,
+                where=verdict.where or log,
+            )
+            return
+        made = step.outputs if verdict.outputs is None else verdict.outputs
+        attempt.outputs.extend(made)
+        if verdict.events >= 0:
+            attempt.events_out = verdict.events
 
     def _deliver(self, attempt: _Attempt) -> None:
         run = self._known_run()
         kept = [o for o in attempt.outputs if o.product in NEEDED.union(run.settings.keep)]
+        bring = Errand(
+            lambda: tuple(_bring(run, attempt.job, output) for output in kept),
+            _errand_patience(run.settings.lease),
+        )
+        attempt.errand = bring
+        attempt.then = partial(self._delivered, attempt, bring)
+
+    def _delivered(self, attempt: _Attempt, bring: Errand[tuple[Output, ...]]) -> None:
+        run = self._known_run()
         events_out = attempt.job.events if attempt.events_out < 0 else attempt.events_out
         try:
-            outputs = tuple(_bring(run, attempt.job, output) for output in kept)
+            outputs = bring.result()
         except OSError as error:
             reason = f"an output could not be brought to its place: {_os_reason(error)}"
             failure = class_of_error(error)
             self._finish(attempt, Outcome.SETUP_FAILED, reason, failure=failure)
             return
+        if self.orphaned_at is not None:
+            # Nobody will hear of them.
+            for output in outputs:
+                run.paths.resolve(output.part).unlink(missing_ok=True)
         self._finish(attempt, Outcome.DONE, "", outputs=outputs, events_out=events_out)
 
     def _finish(
@@ -264,8 +396,7 @@ class Worker:
     ) -> None:
         with contextlib.suppress(OSError):
             shutil.rmtree(attempt.paths.tmp, ignore_errors=True)
-        self._channel.send(
-            MASTER,
+        self._tell(
             Report(
                 job=attempt.job.number,
                 attempt=attempt.job.attempt,
@@ -305,7 +436,7 @@ def _bring(run: _Run, job: Job, output: StepOutput) -> Output:
         # On one file system a rename costs nothing.
         output.path.rename(part)
     except OSError:
-        shutil.copyfile(output.path, part)
+        _copy(output.path, part)
     sync_file(part)
     sync_directory(part.parent)
     return Output(
@@ -317,13 +448,37 @@ def _bring(run: _Run, job: Job, output: StepOutput) -> Output:
     )
 
 
+def _copy(path: Path, part: Path) -> None:
+    part.touch(0o600)
+    try:
+        shutil.copyfile(path, part)
+    except OSError:
+        # On a disk that is full, half a copy would keep others from theirs.
+        part.unlink(missing_ok=True)
+        raise
+
+
 def _os_reason(error: OSError) -> str:
     where = f" {str(error.filename)!r}" if error.filename else ""
     return f"{error.strerror or error}{where}"
 
 
-def serve(channel: Channel) -> None:
-    """Work until the master says stop."""
+def _master_lease(lease: float) -> float:
+    return max(_MASTER_LEASES * lease, _MASTER_LEAST_S)
+
+
+def _errand_patience(lease: float) -> float:
+    return max(_ERRAND_LEASES * lease, _ERRAND_LEAST_S)
+
+
+def serve(channel: Channel) -> bool:
+    """Work until the master says stop, or is gone.
+
+    Returns
+    -------
+    bool
+        Whether there is still a master.
+    """
     worker = Worker(channel)
     idle = Idle()
     received: list[int] = []
@@ -333,11 +488,29 @@ def serve(channel: Channel) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, on_signal)
+    launcher = os.getppid()
     while not worker.left:
         if received:
             worker.stop(f"the worker got {signal.Signals(received[0]).name}")
+        if os.getppid() != launcher:
+            worker.abandon("mpirun is gone")
+        if worker.orphaned_at is not None and time.monotonic() - worker.orphaned_at > _ORPHAN_S:
+            return False
         if worker.step():
             idle.reset()
         else:
             idle.wait()
-    channel.flush(10.0)
+    if worker.orphaned_at is not None:
+        return False
+    _part(channel)
+    return True
+
+
+def _part(channel: Channel) -> None:
+    """Wait until the master has heard of all that was sent: a rank that ends may take it along."""
+    idle = Idle()
+    deadline = time.monotonic() + _PARTING_S
+    while time.monotonic() < deadline and MASTER not in channel.failed():
+        if any(isinstance(message, Goodbye) for _, message in channel.receive()):
+            return
+        idle.wait()

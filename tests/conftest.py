@@ -24,6 +24,8 @@ from hvmpi.campaign.status import Status, read_status
 LAUNCHERS = ("OMPI_", "PMIX_", "PRTE_", "PMI", "HYDRA_", "SLURM_", "HVMPI_")
 BIN = Path(sys.executable).parent
 LIMIT_S = 120.0
+MPIRUN = (str(BIN / "mpirun"), "--with-ft", "ulfm", "--oversubscribe", "--bind-to", "none")
+"""With ULFM, so that ranks survive each other, as run_chain.sh and the README have it."""
 
 THREE_JOBS = ("reconstruct", "--evnt-dir=evnt", "--job-size=2")
 """Of the event file of the fixture `three`."""
@@ -123,11 +125,7 @@ class Place:
         With `file_kb` its ranks can write no file that is larger.
         """
         limited = [shutil.which("prlimit") or "", f"--fsize={1024 * file_kb}"] if file_kb else []
-        launcher = (
-            [str(BIN / "mpirun"), "-n", str(ranks), "--oversubscribe", "--bind-to", "none"]
-            if ranks
-            else []
-        )
+        launcher = [*MPIRUN, "-n", str(ranks)] if ranks else []
         process = subprocess.Popen(
             [*launcher, *limited, sys.executable, "-m", "hvmpi", *map(str, words)],
             cwd=self.root,

@@ -12,7 +12,7 @@ import pytest
 
 from hvmpi.channel import Idle, local_pair
 from hvmpi.messages import Goodbye, Hello, Stop
-from tests.conftest import BIN, LIMIT_S, clean_environment
+from tests.conftest import BIN, LIMIT_S, MPIRUN, clean_environment
 
 
 def test_messages_come_in_their_order_with_the_rank_that_sent_them() -> None:
@@ -96,3 +96,61 @@ def test_messages_between_ranks(tmp_path: Path) -> None:
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (0, "all came\n"), ended.stderr
+
+
+SURVIVORS = """
+import os
+import signal
+import time
+from mpi4py import MPI
+from hvmpi.channel import MpiChannel
+from hvmpi.messages import Hello, Stop
+from hvmpi.ranks import leave, survives
+
+assert survives()
+channel = MpiChannel(MPI.COMM_WORLD)
+BIG = "x" * 5_000_000
+deadline = time.monotonic() + 60
+if channel.rank == 1:
+    channel.send(0, Hello("1", 1))
+    channel.flush(10.0)
+    channel.send(0, Hello(BIG, 2))  # cut off in the middle
+    os.kill(os.getpid(), signal.SIGKILL)
+if channel.rank == 2:
+    time.sleep(1.0)
+    channel.send(0, Hello("2", 1))
+    over = False
+    while not over and time.monotonic() < deadline:
+        over = any(isinstance(message, Stop) for _, message in channel.receive())
+        time.sleep(0.001)
+    assert over
+else:
+    failed, said = [], []
+    while len(said) < 2 and time.monotonic() < deadline:
+        said += [(rank, message.pid) for rank, message in channel.receive()]
+        failed += channel.failed()
+        channel.send(1, Stop("nobody hears"))
+        time.sleep(0.001)
+    assert (failed, said) == ([1], [(1, 1), (2, 1)]), (failed, said)
+    channel.send(2, Stop("over"))
+    channel.flush(10.0)
+    print("survived", flush=True)
+    time.sleep(0.5)
+leave(0)
+"""
+
+
+def test_ranks_survive_each_other(tmp_path: Path) -> None:
+    script = tmp_path / "survivors.py"
+    script.write_text(SURVIVORS)
+    ended = subprocess.run(
+        [*MPIRUN, "-n", "3", sys.executable, script],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env=clean_environment(),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "survived\n"), ended.stderr

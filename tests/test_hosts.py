@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hvmpi.errors import InputError
-from hvmpi.hosts import Host, is_this_machine, read_hostfile, usable_cores
+from hvmpi.hosts import (
+    Host,
+    find_silent,
+    is_this_machine,
+    read_hostfile,
+    remote_shell,
+    usable_cores,
+)
 
 NAMES = st.from_regex(r"[a-z0-9_][a-z0-9_.-]{0,20}", fullmatch=True)
 HOSTS = st.lists(st.builds(Host, NAMES, st.none() | st.integers(1, 9999)), min_size=1, max_size=8)
@@ -178,3 +185,31 @@ def test_affinity_counts() -> None:
 
 def test_no_control_groups(tmp_path: Path) -> None:
     assert usable_cores(tmp_path) == AFFINITY
+
+
+@pytest.mark.parametrize(
+    ("environ", "command"),
+    [
+        ({}, ["ssh"]),
+        ({"HVMPI_SSH": "/my/ssh -p 22"}, ["/my/ssh", "-p", "22"]),
+        ({"HVMPI_SSH": "a", "OMPI_MCA_plm_ssh_agent": "b"}, ["b"]),
+        ({"OMPI_MCA_plm_ssh_agent": "b", "PRTE_MCA_plm_ssh_agent": "c : rsh"}, ["c"]),
+    ],
+)
+def test_other_machines_are_reached_as_mpirun_reaches_them(
+    environ: dict[str, str], command: list[str]
+) -> None:
+    found = remote_shell(environ)
+    assert found[: len(command)] == command
+    # One that asks for a password must not wait for the answer.
+    assert ("BatchMode=yes" in found) is (Path(command[0]).name == "ssh")
+
+
+def test_hosts_that_do_not_answer_are_found(tmp_path: Path) -> None:
+    shell = tmp_path / "shell"
+    shell.write_text('#!/bin/bash\n[[ "$1 $2" == "198.51.100.1 true" ]]\n')
+    shell.chmod(0o755)
+    names = ["localhost", "198.51.100.1", "198.51.100.2", "198.51.100.2"]
+    assert find_silent(names, [str(shell)]) == {"198.51.100.2"}
+    assert find_silent(names, ["/no/such/shell"]) == {"198.51.100.1", "198.51.100.2"}
+    assert find_silent(["localhost"], ["/no/such/shell"]) == set()

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from hvmpi.campaign import journal
+from hvmpi.campaign.retry import Spent
 from tests.conftest import (
     THREE_JOBS,
     Place,
@@ -40,6 +41,157 @@ def test_a_killed_master_loses_only_what_ran(three: Place, victim: str) -> None:
     attempts = run.status().attempts
     assert attempts["outcome"][attempts["job"] == 1].tolist() == ["interrupted", "done"]
     assert three.hvmpi("verify").code == 0
+
+
+# Ranks that die or hang
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV"])
+def test_the_job_of_a_rank_that_dies_goes_to_another(three: Place, name: str) -> None:
+    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=3)
+    wait_for(lambda: three.runs() and _running(three.run()) == {1} and _done(three.run()) == {0, 2})
+    payload = _find(three, "sleep")
+    (three.root / "mended").touch()
+    os.kill(payload.ppid(), signal.Signals[name])
+    answer = three.finish(process)
+    assert answer.code == 0
+    run = three.run()
+    attempts = run.status().attempts
+    (first, second) = attempts[attempts["job"] == 1]
+    assert (first["outcome"], second["outcome"]) == ("worker_lost", "done")
+    assert f"rank {first['rank']} on " in first["reason"]
+    assert "died" in first["reason"]
+    assert second["rank"] != first["rank"]
+    (failed,) = run.entries(journal.Failed)
+    assert failed.decision.startswith("worker lost: again")
+    assert failed.decision.endswith("1 of 10 lost")
+    assert run.ledger().spent(1) == Spent(charged=0, lost=1)
+    wait_for(lambda: not payload.is_running() or payload.status() == psutil.STATUS_ZOMBIE)
+    assert accepted_once(run)
+    assert three.hvmpi("verify").code == 0
+
+
+def test_without_any_worker_a_campaign_ends_and_can_be_taken_up_again(three: Place) -> None:
+    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=2)
+    wait_for(lambda: three.runs() and _running(three.run()) == {1})
+    os.kill(_find(three, "sleep").ppid(), signal.SIGKILL)
+    assert three.finish(process).code == 3
+    (ended,) = three.run().entries(journal.Ended)
+    assert ended.reason.startswith("no worker is left: rank 1 on ")
+    (three.root / "mended").touch()
+    assert three.hvmpi("rerun", three.run().timestamp).code == 0
+    assert accepted_once(three.run())
+    assert three.hvmpi("verify").code == 0
+
+
+def test_the_job_of_a_rank_that_hangs_goes_to_another(three: Place) -> None:
+    """The rank is still stopped when all is done: it must not hold up the end."""
+    words = (*THREE_JOBS, "--lease=2", *until_mended(three, "exec sleep 600"))
+    process = three.start(*words, ranks=3)
+    wait_for(lambda: three.runs() and _running(three.run()) == {1} and _done(three.run()) == {0, 2})
+    payload = _find(three, "sleep")
+    worker = psutil.Process(payload.ppid())
+    (three.root / "mended").touch()
+    worker.suspend()
+    answer = three.finish(process)
+    assert answer.code == 0
+    run = three.run()
+    attempts = run.status().attempts
+    (first, second) = attempts[attempts["job"] == 1]
+    assert (first["outcome"], second["outcome"]) == ("worker_lost", "done")
+    assert "gave no sign of life for 2 s" in first["reason"]
+    assert run.ledger().spent(1).charged == 0
+    assert accepted_once(run)
+    # mpirun let it go on when it ended the others.
+    wait_for(lambda: not _find_ranks(three))
+    wait_for(lambda: not payload.is_running() or payload.status() == psutil.STATUS_ZOMBIE)
+    assert three.hvmpi("verify").code == 0
+
+
+@pytest.mark.parametrize("comes", ["while it is made again", "when it is made"])
+def test_a_late_answer_is_dropped_and_its_rank_used_again(place: Place, comes: str) -> None:
+    """Job 0 hangs in its first attempt; its rank wakes up with the answer ready."""
+    place.event_file("304795.4.1", range(1, 5))
+    early, late, ready = (place.root / name for name in ("early", "late", "ready"))
+    script = (
+        f'if [ "$1$2" = 01 ]; then touch "{ready}"; '
+        f'while [ ! -e "{early}" ]; do sleep 0.05; done; fi; '
+        f'if [ "$1" = 1 ]; then while [ ! -e "{late}" ]; do sleep 0.05; done; fi; '
+        f'if [ "$1$2" = 02 ]; then while [ ! -e "{early}" ]; do sleep 0.05; done; '
+        f'while [ "{comes}" != "when it is made" ] && [ ! -e "{late}" ]; do sleep 0.05; done; fi; '
+        'echo "attempt $2" > "$4"'
+    )
+    words = ("reconstruct", "--evnt-dir=evnt", "--job-size=2", "--lease=2", *shell(script))
+    process = place.start(*words, ranks=4)
+    wait_for(ready.exists)
+    run = place.run()
+    (began,) = [entry for entry in run.entries(journal.Started) if entry.job == 0]
+    worker = _rank(place, began.rank)
+    worker.suspend()
+    wait_for(lambda: len([e for e in run.entries(journal.Started) if e.job == 0]) == 2)
+    early.touch()
+    if comes == "when it is made":
+        wait_for(lambda: 0 in _done(run))
+    worker.resume()
+    wait_for(lambda: not list((run.directory / "tmp").glob("*/job00000000.attempt1")))
+    late.touch()
+    answer = place.finish(process)
+    assert answer.code == 0
+    assert "is there again" in answer.out
+    assert accepted_once(run)
+    attempts = run.status().attempts
+    assert attempts["outcome"][attempts["job"] == 0].tolist() == ["worker_lost", "done"]
+    assert (run.directory / "aod/304795.4.1.2.0.aod.txt").read_text() == "attempt 2\n"
+    assert place.hvmpi("verify").code == 0
+
+
+def test_workers_without_a_master_end_their_payloads_and_leave(three: Place) -> None:
+    process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=3)
+    wait_for(lambda: three.runs() and _running(three.run()) == {1})
+    payload = _find(three, "sleep")
+    holder = json.loads((three.run().directory / "lock.json").read_text())
+    os.kill(holder["pid"], signal.SIGKILL)
+    wait_for(lambda: not _find_ranks(three), 10.0)
+    assert not payload.is_running() or payload.status() == psutil.STATUS_ZOMBIE
+    three.finish(process)
+    (three.root / "mended").touch()
+    assert three.mpirun(3, "rerun", three.run().timestamp).code == 0
+    assert accepted_once(three.run())
+    assert three.hvmpi("verify").code == 0
+
+
+# The wall clock
+
+
+@pytest.mark.parametrize("ranks", [0, 3])
+def test_what_runs_at_the_end_of_the_time_is_interrupted(three: Place, ranks: int) -> None:
+    words = (*THREE_JOBS, "--time-limit=6", *until_mended(three, "exec sleep 600"))
+    assert three.finish(three.start(*words, ranks=ranks)).code == 3
+    run = three.run()
+    (ended,) = run.entries(journal.Ended)
+    assert ended.reason == "time-limit (6 s) is over"
+    attempts = run.status().attempts
+    assert attempts["outcome"][attempts["job"] == 1].tolist() == ["interrupted"]
+    (three.root / "mended").touch()
+    again = three.start("rerun", run.timestamp, "--time-limit=100")
+    assert three.finish(again).code == 0
+    assert accepted_once(run)
+    assert three.hvmpi("verify").code == 0
+
+
+def test_a_job_that_would_not_be_done_in_time_is_not_started(three: Place) -> None:
+    words = (*THREE_JOBS, "--time-limit=12", *shell('sleep 5; touch "$4"'))
+    assert three.finish(three.start(*words)).code == 3
+    run = three.run()
+    (ended,) = run.entries(journal.Ended)
+    assert ended.reason.startswith("time-limit (12 s): no job that is left would be done in time")
+    assert set(run.status().attempts["outcome"].tolist()) == {"done"}
+    assert three.finish(three.start("rerun", run.timestamp)).code == 0
+    assert accepted_once(run)
+    assert three.hvmpi("verify").code == 0
+
+
+# Signals
 
 
 @pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM", "SIGINT", "SIGHUP"])
@@ -243,6 +395,15 @@ def _alive(session: int) -> list[psutil.Process]:
 
 def _done(run: RunOnDisk) -> set[int]:
     return {entry.job for entry in run.entries(journal.Published)}
+
+
+def _rank(place: Place, number: int) -> psutil.Process:
+    (found,) = [
+        rank
+        for rank in _find_ranks(place)
+        if rank.environ().get("OMPI_COMM_WORLD_RANK") == str(number)
+    ]
+    return found
 
 
 def _find(place: Place, word: str) -> psutil.Process:

@@ -21,7 +21,17 @@ from hvmpi.campaign.run import Run, begin_run
 from hvmpi.channel import LocalChannel
 from hvmpi.engine import make_engine
 from hvmpi.master import Master
-from hvmpi.messages import Assign, Goodbye, Hello, Message, Report, Stop, Welcome
+from hvmpi.messages import (
+    Alive,
+    Assign,
+    Cancel,
+    Goodbye,
+    Hello,
+    Message,
+    Report,
+    Stop,
+    Welcome,
+)
 from hvmpi.settings import load
 from tests.conftest import THREE_JOBS, Place, RunOnDisk, accepted_once, noop, shell, until_mended
 
@@ -620,3 +630,141 @@ def test_a_rank_of_another_version_or_clock_is_left_out(
     table.send(1, hello("far", **changes))
     assert isinstance(table.got(1)[-1], Stop)
     assert named in "".join(table.said)
+
+
+# Ranks that die or hang, moved by hand
+
+
+def _let_pass(table: Table, seconds: float, monkeypatch: pytest.MonkeyPatch, *alive: int) -> None:
+    """Let time pass in which only some ranks give signs of life."""
+    now = time.monotonic()
+    for second in range(int(seconds) + 1):
+        monkeypatch.setattr(time, "monotonic", lambda at=now + second: at)
+        for rank in alive:
+            table.ends[rank].send(0, Alive())
+        table.master.step()
+
+
+def _told(table: Table, rank: int) -> list[Message]:
+    """Give what was said to a rank, signs of life and words of leave left out."""
+    return [m for m in table.got(rank) if not isinstance(m, Alive | Goodbye)]
+
+
+def test_the_job_of_a_dead_rank_goes_to_the_next_at_no_charge(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _greet(table)
+    lost, other = table.assigned(1), table.assigned(2)
+    monkeypatch.setattr(table.ends[0], "failed", lambda: [1])
+    table.master.step()
+    monkeypatch.undo()
+    ledger = table.run.ledger
+    assert ledger.state(lost.job.number) is JobState.READY
+    assert ledger.spent(lost.job.number) == Spent(charged=0, lost=1)
+    table.send(2, table.done(other))
+    again = table.assigned(2)
+    assert (again.job.number, again.job.attempt) == (lost.job.number, 2)
+    assert "rank 1 on host1 died" in table.said
+
+
+def test_a_dead_rank_keeps_nobody_from_the_end(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _greet(table)
+    monkeypatch.setattr(table.ends[0], "failed", lambda: [1, 2])
+    table.master.step()
+    table.master.step()
+    assert table.master.over
+    assert table.master.left_behind == set()
+    assert table.master.end() == 3
+    (ended,) = RunOnDisk(table.run.paths.directory).entries(journal.Ended)
+    assert ended.reason == "no worker is left: rank 1 on host1 died; rank 2 on host2 died"
+
+
+def test_a_rank_that_gives_signs_of_life_keeps_its_job(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _greet(table)
+    first = table.assigned(1)
+    _let_pass(table, 200.0, monkeypatch, 1, 2)
+    assert table.run.ledger.running_attempt(first.job.number) == 1
+    # And it is told that the master is alive.
+    assert Alive() in table.got(1)
+
+
+def test_a_silent_rank_gets_nothing_until_it_is_heard_again(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _greet(table)
+    first, second = table.assigned(1), table.assigned(2)
+    _let_pass(table, 62.0, monkeypatch, 2)
+    assert "rank 1 on host1 gave no sign of life for 60 s" in table.said
+    assert table.run.ledger.state(first.job.number) is JobState.READY
+    table.send(2, table.done(second))
+    (again,) = _told(table, 2)
+    assert isinstance(again, Assign)
+    assert (again.job.number, again.job.attempt) == (first.job.number, 2)
+    assert _told(table, 1) == []
+    table.send(1, Alive())
+    # Its payload is not wanted any more, but it holds the rank until it is over.
+    assert _told(table, 1) == [Cancel(first.job.number, 1)]
+    table.send(1, failed(first, Outcome.INTERRUPTED))
+    (next_one,) = _told(table, 1)
+    assert isinstance(next_one, Assign)
+
+
+def test_what_a_late_answer_brought_is_removed(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _greet(table)
+    first = table.assigned(1)
+    late = table.done(first)
+    part = table.run.paths.resolve(late.outputs[0].part)
+    _let_pass(table, 62.0, monkeypatch, 2)
+    assert part.exists()
+    before = table.run.ledger.jobs["outcome"].copy()
+    table.send(1, late)
+    assert not part.exists()
+    assert np.array_equal(table.run.ledger.jobs["outcome"], before)
+
+
+def test_ranks_that_hang_do_not_hold_up_the_end(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _greet(table)
+    _let_pass(table, 62.0, monkeypatch, 2)
+    table.master.stop("enough")
+    table.send(2, Goodbye())
+    assert table.master.over
+    assert table.master.left_behind == {1}
+
+
+def test_a_campaign_of_which_all_ranks_hang_ends(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _greet(table)
+    _let_pass(table, 62.0, monkeypatch)
+    assert not table.master.over
+    _let_pass(table, 62.0, monkeypatch)
+    assert table.master.over
+    assert table.master.end() == 3
+    (ended,) = RunOnDisk(table.run.paths.directory).entries(journal.Ended)
+    assert ended.reason.startswith("no worker is left: rank 1 on host1 gave no sign of life")
+
+
+def test_jobs_that_do_not_fit_into_the_time_are_left_for_a_rerun(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ready jobs of a kind that takes longer than what remains wait, others start."""
+    monkeypatch.setattr("psutil.Process.create_time", lambda _: time.time())
+    table = set_up(place, 3, "--time-limit=1000")
+    _greet(table)
+    first, second = table.assigned(1), table.assigned(2)
+    table.send(1, replace(table.done(first), wall_s=5000.0))
+    assert table.assigned(1).job.kind is Kind.RECONSTRUCTION
+    table.send(2, table.done(second))
+    assert table.assigned(2).job.kind is Kind.RECONSTRUCTION
+    generation = table.run.ledger.jobs["kind"] == Kind.GENERATION
+    states = table.run.ledger.jobs["state"][generation].tolist()
+    assert states == [JobState.DONE, JobState.DONE, JobState.READY]
+    assert not table.master.over

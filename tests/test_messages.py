@@ -17,7 +17,19 @@ from hvmpi.campaign.jobs import (
     Output,
     StepResult,
 )
-from hvmpi.messages import Assign, Goodbye, Hello, Message, Report, Stop, Welcome, decode, encode
+from hvmpi.messages import (
+    Alive,
+    Assign,
+    Cancel,
+    Goodbye,
+    Hello,
+    Message,
+    Report,
+    Stop,
+    Welcome,
+    decode,
+    encode,
+)
 
 TEXT = st.text()
 # Names of files may hold bytes that are no UTF-8.
@@ -44,7 +56,9 @@ MESSAGES = st.one_of(
     st.builds(Report, NUMBER, NUMBER, st.sampled_from(Outcome), TEXT, SECONDS, NUMBER, NUMBER,
               NUMBER, OUTPUTS, STEPS, st.sampled_from(FailureClass), TEXT),
     st.builds(Stop, TEXT),
+    st.builds(Cancel, NUMBER, NUMBER),
     st.builds(Goodbye),
+    st.builds(Alive),
 )  # fmt: skip
 
 

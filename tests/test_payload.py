@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import textwrap
@@ -106,10 +105,7 @@ def test_what_it_used(tmp_path: Path) -> None:
     assert ended.exit_code == 5
     assert ended.cpu_s > 0
     assert ended.wall_s > 0
-    # What the children that it waited for took at most, or this process: Linux carries its size
-    # over exec.
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    assert 50 < ended.max_rss_mb < max(500, own + 50)
+    assert 50 < ended.max_rss_mb < 500
     assert not ended.timed_out
     assert not ended.stopped
     assert (tmp_path / "step.log").read_text() == "60000000\n"

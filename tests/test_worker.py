@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -16,7 +17,17 @@ from hvmpi.campaign.run import Run, begin_run
 from hvmpi.channel import LocalChannel, local_pair
 from hvmpi.engine import StepOutput, Verdict, make_engine
 from hvmpi.hosts import usable_cores
-from hvmpi.messages import Assign, Goodbye, Hello, Message, Report, Stop, Welcome
+from hvmpi.messages import (
+    Alive,
+    Assign,
+    Cancel,
+    Goodbye,
+    Hello,
+    Message,
+    Report,
+    Stop,
+    Welcome,
+)
 from hvmpi.settings import load
 from hvmpi.worker import Worker
 from tests.conftest import LIMIT_S, Place, shell
@@ -253,3 +264,123 @@ def test_a_generation_job_is_published_where_event_files_lie(place: Place) -> No
     assert job.kind is Kind.GENERATION
     (output,) = bench.report(job).outputs
     assert (output.product, output.path) == ("evnt", "evnt/304795.3.1.evnt.txt")
+
+
+# The master and the worker know of each other
+
+
+def _pass_time(monkeypatch: pytest.MonkeyPatch, bench: Bench, seconds: int) -> list[Message]:
+    """Let the worker work through a time in which nobody says anything to it."""
+    now = time.monotonic()
+    for second in range(seconds + 1):
+        monkeypatch.setattr(time, "monotonic", lambda at=now + second: at)
+        bench.worker.step()
+    monkeypatch.undo()
+    return [message for _, message in bench.end.receive()]
+
+
+def test_it_gives_signs_of_life_while_a_payload_runs(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_of(place, "exec sleep 600", "--lease=60")
+    bench.welcome()
+    bench.end.send(1, Assign(bench.job()))
+    for _ in range(5):
+        bench.worker.step()
+    signs = _pass_time(monkeypatch, bench, 33)
+    assert signs == [Alive()] * 3
+    bench.end.send(1, Stop("enough"))
+    assert isinstance(bench.answer(), Report)
+
+
+@pytest.mark.parametrize(("seconds", "leaves"), [(50, False), (70, True)])
+def test_without_signs_of_life_of_the_master_it_leaves(
+    place: Place, monkeypatch: pytest.MonkeyPatch, seconds: int, leaves: bool
+) -> None:
+    bench = bench_of(place, "exec sleep 600", "--lease=10")
+    bench.welcome()
+    _pass_time(monkeypatch, bench, seconds)
+    assert bench.worker.left == leaves
+
+
+def test_the_death_of_the_master_ends_the_payload(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_of(place, "exec sleep 600")
+    bench.welcome()
+    bench.end.send(1, Assign(bench.job()))
+    for _ in range(5):
+        bench.worker.step()
+    monkeypatch.setattr(LocalChannel, "failed", lambda _: [0])
+    report = bench.answer()
+    assert isinstance(report, Report)
+    assert (report.outcome, report.reason) == (Outcome.INTERRUPTED, "the master died")
+    assert bench.worker.left
+    assert not bench.run.paths.attempt(0, 1).tmp.exists()
+
+
+def test_an_output_that_nobody_will_hear_of_is_removed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_of(place, 'touch "$4"')
+    bench.welcome()
+
+    def dies_meanwhile(_: Path) -> str:
+        bench.worker.abandon("the master died")
+        return "0"
+
+    monkeypatch.setattr("hvmpi.worker.sha256_of", dies_meanwhile)
+    bench.report(bench.job())
+    assert list((bench.run.paths.directory / "aod").iterdir()) == []
+
+
+def test_a_cancelled_attempt_ends_and_the_next_job_is_taken(place: Place) -> None:
+    bench = bench_of(place, '[ "$2" = 2 ] || exec sleep 600; touch "$4"')
+    bench.welcome()
+    bench.end.send(1, Assign(bench.job()))
+    for _ in range(5):
+        bench.worker.step()
+    bench.end.send(1, Cancel(1, 1))
+    bench.end.send(1, Cancel(0, 1))
+    report = bench.answer()
+    assert isinstance(report, Report)
+    assert (report.job, report.attempt, report.outcome) == (0, 1, Outcome.INTERRUPTED)
+    assert bench.report(bench.job(1, attempt=2)).outcome is Outcome.DONE
+
+
+def test_it_gives_signs_of_life_while_an_output_is_brought(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bringing a large file may take longer than a lease."""
+    bench = bench_of(place, 'touch "$4"', "--lease=1")
+    bench.welcome()
+    alive = threading.Event()
+
+    def slow(_: Path) -> None:
+        assert alive.wait(LIMIT_S)
+
+    monkeypatch.setattr("hvmpi.worker.sync_file", slow)
+    bench.end.send(1, Assign(bench.job()))
+    assert bench.answer() == Alive()
+    alive.set()
+    answers = iter(bench.answer, None)
+    report = next(answer for answer in answers if not isinstance(answer, Alive))
+    assert isinstance(report, Report)
+    assert report.outcome is Outcome.DONE
+
+
+@pytest.mark.parametrize("what", ["sync_file", "check"])
+def test_a_file_system_that_stalls_costs_the_job_a_lost_attempt(
+    place: Place, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    bench = bench_of(place, 'touch "$4"')
+    bench.welcome()
+    over = threading.Event()
+    monkeypatch.setattr("hvmpi.worker._ERRAND_LEAST_S", 0.2)
+    monkeypatch.setattr("hvmpi.worker._ERRAND_LEASES", 0.0)
+    whose = "hvmpi.worker.sync_file" if what == "sync_file" else "hvmpi.noop.NoopEngine.check"
+    monkeypatch.setattr(whose, lambda *_: over.wait(LIMIT_S))
+    report = bench.report(bench.job())
+    over.set()
+    assert (report.outcome, report.failure) == (Outcome.SETUP_FAILED, FailureClass.PASSING)
+    assert "No answer of the file system in 0.2 s" in report.reason

@@ -118,7 +118,11 @@ class PlanComplete:
 
 @dataclass(frozen=True)
 class Resumed:
-    """A master took the run up again; what ran when the last one ended is ready again."""
+    """A master took the run up again; what ran when the last one ended is ready again.
+
+    ``fresh`` says whether a person asked for it: then what failed for good is tried again, and
+    each job has all of its attempts before it.
+    """
 
     type: ClassVar[str] = "resumed"
     time: float
@@ -126,6 +130,7 @@ class Resumed:
     versions: dict[str, str]
     launch: str
     reason: str
+    fresh: bool = True
 
 
 @dataclass(frozen=True)

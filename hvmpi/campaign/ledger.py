@@ -153,7 +153,7 @@ class Ledger:
         return self._dependencies.unmet(job)
 
     def spent(self, job: int) -> Spent:
-        """Count the attempts that were used up since the last start."""
+        """Count the attempts that were used up since a person last started the run."""
         return Spent(int(self._charged[job]), int(self._lost[job]))
 
     def running_attempt(self, job: int) -> int | None:
@@ -386,8 +386,6 @@ class Ledger:
     def _resumed(self, entry: journal.Resumed) -> None:
         self.ended = None
         self.launches.append(entry.launch)
-        self._charged[:] = 0
-        self._lost[:] = 0
         reason = self._reasons.row(entry.reason)
         for job, row in list(self._open.items()):
             attempt = self._attempts.view[row]
@@ -397,8 +395,11 @@ class Ledger:
             self.jobs["reason"][job] = reason
             self._move(job, JobState.READY)
         self._open.clear()
-        for job in np.flatnonzero(self.jobs["state"] == JobState.FAILED).tolist():
-            self._retry(job)
+        if entry.fresh:
+            self._charged[:] = 0
+            self._lost[:] = 0
+            for job in np.flatnonzero(self.jobs["state"] == JobState.FAILED).tolist():
+                self._retry(job)
         self._ready.queue_all()
 
     def _retry(self, job: int) -> None:

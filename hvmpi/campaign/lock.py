@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from hvmpi.errors import UsageError
+from hvmpi.errors import JournalError, UsageError
 
-__all__ = ["Holder", "Lock", "holder", "refuse_in_progress"]
+__all__ = ["Holder", "Lock", "break_lock", "holder", "refuse_in_progress"]
 
 _STALE_S = 120.0
 _BREAKING_S = 10.0
@@ -44,6 +44,11 @@ class Holder:
         except psutil.Error:
             return False
 
+    def is_same(self, other: Holder | None) -> bool:
+        """Tell whether another look at a lock found the same process."""
+        mine = (self.host, self.pid, self.began)
+        return other is not None and mine == (other.host, other.pid, other.began)
+
 
 def holder(path: Path) -> Holder | None:
     """Read who holds a lock; None where it is free."""
@@ -68,6 +73,13 @@ def refuse_in_progress(path: Path) -> None:
         raise UsageError(msg)
 
 
+def break_lock(path: Path, former: Holder) -> None:
+    """Take away the lock of a master that is known to have ended, if it is still its lock."""
+    if former.is_same(holder(path)):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 class Lock:
     """A run's lock, held from its making to `release`.
 
@@ -79,6 +91,7 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._own = Holder(socket.gethostname(), os.getpid(), psutil.Process().create_time(), 0.0)
         self.broken: Holder | None = None
         while not self._take():
             refuse_in_progress(path)
@@ -86,8 +99,7 @@ class Lock:
 
     def _take(self) -> bool:
         beside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}")
-        began = psutil.Process().create_time()
-        values = {"host": socket.gethostname(), "pid": os.getpid(), "began": began}
+        values = {"host": self._own.host, "pid": self._own.pid, "began": self._own.began}
         try:
             beside.write_text(json.dumps(values))
             # A link appears with all its contents: nobody can read half a lock.
@@ -124,11 +136,23 @@ class Lock:
             breaking.unlink(missing_ok=True)
 
     def refresh(self) -> None:
-        """Give a sign of life, for other hosts."""
+        """Give a sign of life, for other hosts.
+
+        Raises
+        ------
+        JournalError
+            If another master took the run over: one that was cut off, and taken for dead.
+        """
         with contextlib.suppress(OSError):
+            other = holder(self._path)
+            if other is not None and not self._own.is_same(other):
+                msg = (
+                    f"run {self._path.parent.name} was taken over by process {other.pid} on "
+                    f"{other.host} while this master could not be reached; it stops here"
+                )
+                raise JournalError(msg)
             os.utime(self._path)
 
     def release(self) -> None:
-        """Give the run free."""
-        with contextlib.suppress(OSError):
-            self._path.unlink()
+        """Give the run free, unless another master took it over."""
+        break_lock(self._path, self._own)

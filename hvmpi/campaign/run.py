@@ -27,6 +27,8 @@ from hvmpi.files import sync_directory, write_whole
 from hvmpi.settings import Settings, scheduling, to_dict, to_toml
 
 __all__ = [
+    "LAUNCH_ID",
+    "RESTART",
     "Run",
     "begin_run",
     "paths_of",
@@ -34,6 +36,11 @@ __all__ = [
     "refuse_places",
     "resume_run",
 ]
+
+LAUNCH_ID = "HVMPI_LAUNCH_ID"
+"""Variable with the name of this start, for who waits for its completion record."""
+RESTART = "HVMPI_RESTART"
+"""Variable in which the supervisor says why it started mpirun again."""
 
 
 def paths_of(directory: Path, settings: Settings) -> RunPaths:
@@ -114,6 +121,7 @@ class Run:
 
     def write_token(self) -> None:
         """Write the token that ranks read."""
+        self.paths.token.touch(0o600)
         self.paths.token.write_text(self.token)
 
     def write_status(self, state: str) -> float:
@@ -154,6 +162,21 @@ class Run:
                     with contextlib.suppress(FileNotFoundError):
                         gone.unlink()
 
+    def remove_leavings(self) -> None:
+        """Remove what attempts left that were never accepted."""
+        wanted = {
+            self.paths.resolve(output[1])
+            for accepted in self.ledger.accepted.values()
+            for output in accepted.outputs
+        }
+        for product in PRODUCTS:
+            for part in self.paths.parts(product):
+                if part not in wanted:
+                    with contextlib.suppress(FileNotFoundError):
+                        part.unlink()
+        with contextlib.suppress(OSError):
+            shutil.rmtree(self.paths.tmp)
+
     def close(self) -> None:
         """Close the journal and give the run free."""
         self.journal.close()
@@ -173,7 +196,7 @@ def _remove_if_empty(directory: Path) -> None:
 
 
 def _launch() -> str:
-    return os.environ.get("HVMPI_LAUNCH_ID") or secrets.token_hex(16)
+    return os.environ.get(LAUNCH_ID) or secrets.token_hex(16)
 
 
 def _versions(engine: Engine) -> dict[str, str]:
@@ -240,7 +263,7 @@ def _begin(paths: RunPaths, settings: Settings, engine: Engine, plan: Plan) -> R
     texts |= {paths.directory / name: text for name, text in engine.documents().items()}
     for path, text in texts.items():
         path.parent.mkdir(exist_ok=True)
-        with write_whole(path) as beside:
+        with write_whole(path, mode=0o600) as beside:
             beside.write_text(text, encoding="utf-8")
     begun = journal.RunBegun(
         schema=journal.SCHEMA,
@@ -289,14 +312,22 @@ def resume_run(settings: Settings, engine: Engine) -> Run:
     except BaseException:
         lock.release()
         raise
-    reason = "the campaign ended while the job ran"
+    restart = os.environ.get(RESTART, "")
+    reason = "the campaign ended while the job ran" + f" ({restart})" * bool(restart)
     if changed:
         reason += f"; versions changed: {changed}"
-    resumed = journal.Resumed(time.time(), _command_line(), _versions(engine), run.launch, reason)
+    resumed = journal.Resumed(
+        time=time.time(),
+        command_line=_command_line(),
+        versions=_versions(engine),
+        launch=run.launch,
+        reason=reason,
+        fresh=not restart,
+    )
     run.journal.append(resumed)
     ledger.apply(resumed)
     run.journal.sync()
-    _remove_parts(run)
+    run.remove_leavings()
     run.write_token()
     return run
 
@@ -366,19 +397,3 @@ def _changed_versions(ledger: Ledger, versions: dict[str, str]) -> str:
         for name, version in before.items()
         if versions.get(name) != version
     )
-
-
-def _remove_parts(run: Run) -> None:
-    """Remove what attempts left that were never accepted."""
-    wanted = {
-        run.paths.resolve(output[1])
-        for accepted in run.ledger.accepted.values()
-        for output in accepted.outputs
-    }
-    for product in PRODUCTS:
-        for part in run.paths.parts(product):
-            if part not in wanted:
-                with contextlib.suppress(FileNotFoundError):
-                    part.unlink()
-    with contextlib.suppress(OSError):
-        shutil.rmtree(run.paths.tmp)

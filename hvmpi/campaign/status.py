@@ -113,7 +113,7 @@ def write_status(
     """
     began = time.monotonic()
     image = _image(ledger, settings, state)
-    with write_whole(path) as beside:
+    with write_whole(path, mode=0o600) as beside:
         beside.write_bytes(image.getbuffer())
     return time.monotonic() - began
 

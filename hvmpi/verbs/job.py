@@ -16,8 +16,9 @@ from hvmpi.campaign.paths import AttemptPaths
 from hvmpi.engine import Engine, Inputs, StepOutput, make_engine
 from hvmpi.errors import InputError, RunError, SetupError, UsageError
 from hvmpi.execution import Execution
-from hvmpi.files import rename_beside, sync_directory, sync_file
+from hvmpi.files import publish_mode, rename_beside, sync_directory, sync_file
 from hvmpi.guardian import Guardian
+from hvmpi.memory import job_memory
 from hvmpi.payload import PayloadResult
 from hvmpi.settings import Settings, load
 from hvmpi.verbs.arguments import VerbParser
@@ -143,6 +144,7 @@ def _run(job: Job, given: Any, settings: Settings, engine: Engine, tmp: Path) ->
                     nice=settings.nice,
                     timeout=max(deadline - time.monotonic(), 0.0),
                     log=log,
+                    memory_mb=job_memory(settings),
                 )
             except OSError as error:
                 msg = f"{step.name} cannot be started ({error.strerror}: {error.filename})"
@@ -151,8 +153,11 @@ def _run(job: Job, given: Any, settings: Settings, engine: Engine, tmp: Path) ->
             if given.log_file is None:
                 print(log.read_text(errors="replace"), end="")
             verdict = engine.check(job, step, result.exit_code)
-            if result.timed_out or result.stopped or verdict.outcome is not Outcome.DONE:
-                why = "it took longer than job-timeout" if result.timed_out else verdict.reason
+            lack = execution.lack_of_memory(result)
+            ended = result.timed_out or result.stopped or lack
+            if ended or verdict.outcome is not Outcome.DONE:
+                late = "it took longer than job-timeout" if result.timed_out else ""
+                why = late or lack or verdict.reason
                 see = [log] if given.log_file else []
                 see += [paths.logs / verdict.where] if any(_left(tmp)) else []
                 msg = f"job {job.stem} failed: {why}" + "".join(f"; see {path}" for path in see)
@@ -193,7 +198,7 @@ def _publish(output: StepOutput, directory: Path) -> Path:
     part = directory / f".{final.name}.part"
     shutil.move(output.path, part)
     sync_file(part)
-    part.chmod(0o444)
+    part.chmod(publish_mode())
     rename_beside(part, final)
     sync_directory(directory)
     return final

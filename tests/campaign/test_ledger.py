@@ -249,6 +249,14 @@ class Campaign(RuleBasedStateMachine):
         for job in self.jobs(JobState.FAILED):
             self.states[job] = JobState.WAITING if self.unmet(job) else JobState.READY
 
+    @rule()
+    def restart(self) -> None:
+        """The supervisor's restart gives nobody new attempts."""
+        self.apply(journal.Resumed(7.0, "again", {}, "launch", "lost", fresh=False))
+        self.avoid.clear()
+        for job in self.under_way:
+            self.states[job] = JobState.READY
+
     @invariant()
     def agrees(self) -> None:
         ledger = self.ledger

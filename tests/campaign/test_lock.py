@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hvmpi.campaign.lock import Lock, holder, refuse_in_progress
-from hvmpi.errors import UsageError
+from hvmpi.campaign.lock import Lock, break_lock, holder, refuse_in_progress
+from hvmpi.errors import JournalError, UsageError
 from tests.conftest import wait_for
 
 
@@ -86,6 +86,27 @@ def test_refresh_is_a_sign_of_life(path: Path) -> None:
     found = holder(path)
     assert found is not None
     assert found.age_s < 60
+
+
+def test_a_master_that_was_taken_for_dead_stops_and_leaves_the_new_ones_lock(path: Path) -> None:
+    lock = Lock(path)
+    write(path, host="far", pid=1, began=0.0)
+    with pytest.raises(JournalError, match="taken over by process 1 on far"):
+        lock.refresh()
+    lock.release()
+    assert path.exists()
+
+
+def test_a_lock_is_broken_only_if_it_is_still_the_one_that_was_seen(path: Path) -> None:
+    write(path, host="far", pid=1, began=0.0)
+    seen = holder(path)
+    assert seen is not None
+    write(path, host="far", pid=2, began=0.0)
+    break_lock(path, seen)
+    assert path.exists()
+    write(path, host="far", pid=1, began=0.0)
+    break_lock(path, seen)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"host": "x"}', "null"])
