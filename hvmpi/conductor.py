@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -15,10 +16,11 @@ from hvmpi.campaign.run import LAUNCH_ID, Run, begin_run, paths_of, refuse_place
 from hvmpi.channel import Channel, Idle, MpiChannel, local_pair
 from hvmpi.engine import Engine, make_engine
 from hvmpi.errors import SetupError
-from hvmpi.master import serve
+from hvmpi.master import NO_WORKER, serve
 from hvmpi.messages import Goodbye, Hello, Stop
 from hvmpi.ranks import leave, leave_some_behind, world
 from hvmpi.settings import Settings, load
+from hvmpi.view.failures import hosts_left_out
 from hvmpi.view.plan import show_plan, show_rest
 from hvmpi.view.status import show_status
 
@@ -93,6 +95,7 @@ def _master(run: Run, channel: MpiChannel | None) -> int:
     finally:
         run.close()
     show_status(run.paths.directory)
+    _say_why_deserted(run)
     sys.stdout.flush()
     if channel is None:
         return ending.exit_code
@@ -115,6 +118,20 @@ def _greet(run: Run) -> None:
     _say(
         f"run {run.paths.timestamp}: {len(run.ledger.jobs)} jobs{before}, in {run.paths.directory}"
     )
+
+
+def _say_why_deserted(run: Run) -> None:
+    """Say in one sentence what to do where the run ended because no worker was left."""
+    ledger = run.ledger
+    if ledger.ended is None or not ledger.ended.reason.startswith(NO_WORKER):
+        return
+    if len(ledger.left_out) < len(run.left_out) or not ledger.left_out:
+        _say(f"{ledger.ended.reason}; rerun {run.paths.timestamp} does the rest")
+        return
+    why = "; ".join(hosts_left_out((rank.host, rank.reason) for rank in ledger.left_out))
+    config = ["-c", run.settings.config] if run.settings.config else []
+    doctor = shlex.join(["python", "-m", "hvmpi", "doctor", *config])
+    _say(f"no host is fit: {why}; {doctor} looks at them without running anything")
 
 
 def _dismiss(channel: Channel) -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "JournalError",
     "RunError",
     "SetupError",
+    "StoppedError",
     "UsageError",
 ]
 
@@ -50,6 +51,12 @@ class SetupError(HvmpiError):
 
 class RunError(HvmpiError):
     """A payload could not do its work."""
+
+
+class StoppedError(HvmpiError):
+    """It was asked to stop before its end."""
+
+    exit_code = 3
 
 
 class JournalError(HvmpiError):

@@ -17,11 +17,12 @@ from hvmpi.campaign.journal import (
     Entry,
     Failed,
     FilePutAside,
+    LeftOut,
     Published,
     Started,
     Withdrawn,
 )
-from hvmpi.campaign.retry import Decision, decide
+from hvmpi.campaign.retry import Decision, Pauses, decide, pause_s
 from hvmpi.campaign.run import Run
 from hvmpi.channel import Channel, Idle
 from hvmpi.leases import Leases, signs_every
@@ -43,7 +44,10 @@ from hvmpi.preflight import Hosts, Standing, faults, misfit
 from hvmpi.publication import obstacle, publish, withdraw
 from hvmpi.wallclock import WallClock
 
-__all__ = ["Ending", "Master", "serve"]
+__all__ = ["NO_WORKER", "Ending", "Master", "serve"]
+
+NO_WORKER = "no worker is left"
+"""What the completion record begins with where the master was left alone."""
 
 _SYNC_S = 1.0
 _SNAPSHOT_S = 2.0
@@ -78,6 +82,7 @@ class Master:
         self._began_at = self._alive_at = time.monotonic()
         self._deserted_at: float | None = None
         self._hellos: dict[int, Hello] = {}
+        self._pauses = Pauses()
         self._hosts = Hosts(run.settings.preflight_timeout)
         self._stopping = ""
         self._told_to_leave: float | None = None
@@ -161,6 +166,7 @@ class Master:
         if reason:
             self._say(f"rank {rank} on {hello.host} is left out: {reason}")
             self._run.left_out.append(reason)
+            self._write(LeftOut(hello.host, rank, reason, time.time()))
             self._channel.send(rank, Stop("left out"))
 
     def _take_leave(self, rank: int) -> None:
@@ -280,6 +286,12 @@ class Master:
             self._say_failed(report.job, report.attempt, report.outcome, report.reason, decision)
         if not decision.again:
             self._put_file_aside(report.job, report.outcome, report.reason)
+            return
+        spent, growth = self._ledger.spent(report.job), self._run.settings.retry_pause
+        pause = pause_s(report.outcome, report.failure, spent, growth)
+        if pause:
+            self._ledger.hold(report.job)
+            self._pauses.begin(report.job, time.monotonic() + pause)
 
     def _decide(self, job: int, outcome: Outcome, failure: FailureClass) -> Decision:
         settings = self._run.settings
@@ -333,6 +345,8 @@ class Master:
     def _hand_out(self) -> None:
         if self._stopping:
             return
+        for number in self._pauses.over(time.monotonic()):
+            self._ledger.release(number)
         while (chosen := self._placement.choose(self._clock.fits)) is not None:
             number, rank = chosen
             job = self._ledger.job(number)
@@ -398,7 +412,7 @@ class Master:
             if finished or alone:
                 if alone and not finished:
                     reasons = "; ".join(dict.fromkeys(self._run.left_out))
-                    self._stopping = "no worker is left" + f": {reasons}" * bool(reasons)
+                    self._stopping = NO_WORKER + f": {reasons}" * bool(reasons)
                 self._tell_to_leave()
             else:
                 self._look_at_the_clock()

@@ -397,6 +397,17 @@ OPTIONS: tuple[Option, ...] = (
         scheduling=True,
     ),
     Option(
+        "retry-pause",
+        "float",
+        0.5,
+        "seconds by which the pause grows before a job is tried again that was lost to its host's "
+        "surroundings",
+        _HOW,
+        minimum=0,
+        maximum=86400,
+        scheduling=True,
+    ),
+    Option(
         "job-timeout",
         "float",
         86400.0,

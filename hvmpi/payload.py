@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hvmpi.guardian import Guardian
 from hvmpi.memory import Meter
-from hvmpi.session import end_session, signal_session
+from hvmpi.session import MARK, end_session, signal_session
 
 __all__ = ["Payload", "PayloadResult", "child_environment"]
 
@@ -27,7 +27,7 @@ _STUCK_S = 4.0
 # makes is its owner's alone until it is published.
 _TELL = (
     'echo "+$$" >&0; umask 077; {{ echo {score} >/proc/self/oom_score_adj; }} 2>/dev/null; '
-    'exec "$@" </dev/null'
+    'export {mark}=$$; exec "$@" </dev/null'
 )
 
 _OOM_SCORE = 500
@@ -246,7 +246,7 @@ class Payload:
 
 def _prefix(nice: int) -> list[str]:
     score = min(_own_oom_score() + _OOM_SCORE, _OOM_SCORE_MOST)
-    prefix = ["/bin/sh", "-c", _TELL.format(score=score), "sh"]
+    prefix = ["/bin/sh", "-c", _TELL.format(score=score, mark=MARK), "sh"]
     setpriv = shutil.which("setpriv")
     if setpriv is not None:
         # The first process goes at once, and goes if somebody kills the guardian, too.

@@ -12,16 +12,22 @@ import signal
 import sys
 import time
 
-__all__ = ["end_session", "signal_session"]
+__all__ = ["MARK", "end_session", "signal_session"]
+
+MARK = "PAYLOAD_SESSION"
+"""The variable that holds the session's number in the environment of all that began in it."""
 
 # What is killed and stays is held by the kernel (a file system that does not answer); it can do
 # nothing any more, and goes when that answers.
 _PATIENCE_S = 60.0
 _PAUSE_S = 0.02
+_LARGEST_ENVIRONMENT = 1 << 20
 
 
 def signal_session(session: int, number: int) -> bool:
     """Send a signal to every process of a session; say whether one was alive.
+
+    A process that went into a session of its own (``setsid``) is known by `MARK`.
 
     The number of a session is given to no other process as long as one of its own is there, be it
     a zombie that nobody waited for.
@@ -34,11 +40,12 @@ def signal_session(session: int, number: int) -> bool:
         The signal.
     """
     found = False
+    mark = f"{MARK}={session}\0".encode()
     with os.scandir("/proc") as entries:
         for name in [entry.name for entry in entries if entry.name.isdigit()]:
             # What is gone meanwhile, or belongs to another user, is none of ours.
             with contextlib.suppress(OSError):
-                if os.getsid(int(name)) == session:
+                if os.getsid(int(name)) == session or _is_marked(name, mark):
                     os.kill(int(name), number)
                     found |= not _is_zombie(name)
     return found
@@ -50,6 +57,15 @@ def end_session(session: int) -> bool:
     Two looks: one may miss a process whose parent started it behind the look and ended before it.
     """
     return not any(signal_session(session, signal.SIGKILL) for _ in range(2))
+
+
+def _is_marked(name: str, mark: bytes) -> bool:
+    handle = os.open(f"/proc/{name}/environ", os.O_RDONLY)
+    try:
+        environment = os.read(handle, _LARGEST_ENVIRONMENT)
+    finally:
+        os.close(handle)
+    return environment.startswith(mark) or b"\0" + mark in environment
 
 
 def _is_zombie(name: str) -> bool:

@@ -85,6 +85,7 @@ class Settings:
     keep_logs: bool
     max_attempts: int
     max_lost: int
+    retry_pause: float
     job_timeout: float
     job_memory: int | None
     host_memory: float

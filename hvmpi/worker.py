@@ -80,6 +80,7 @@ class _Attempt:
     results: list[StepResult] = field(default_factory=list)
     outputs: list[StepOutput] = field(default_factory=list)
     events_out: int = -1
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -355,6 +356,8 @@ class Worker:
         attempt.outputs.extend(made)
         if verdict.events >= 0:
             attempt.events_out = verdict.events
+        if verdict.reason:
+            attempt.remarks.append(verdict.reason)
 
     def _deliver(self, attempt: _Attempt) -> None:
         run = self._known_run()
@@ -380,7 +383,8 @@ class Worker:
             # Nobody will hear of them.
             for output in outputs:
                 run.paths.resolve(output.part).unlink(missing_ok=True)
-        self._finish(attempt, Outcome.DONE, "", outputs=outputs, events_out=events_out)
+        told = "; ".join(attempt.remarks)
+        self._finish(attempt, Outcome.DONE, told, outputs=outputs, events_out=events_out)
 
     def _finish(
         self,

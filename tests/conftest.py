@@ -15,11 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hvmpi.__main__ import main
 from hvmpi.campaign import journal
 from hvmpi.campaign.ledger import Ledger, replay
 from hvmpi.campaign.status import Status, read_status
+
+# Draws are slow where the machine has other work; that is no fault of theirs.
+settings.register_profile("hvmpi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hvmpi")
 
 LAUNCHERS = ("OMPI_", "PMIX_", "PRTE_", "PMI", "HYDRA_", "SLURM_", "HVMPI_")
 BIN = Path(sys.executable).parent

@@ -100,7 +100,8 @@ def test_the_environment_is_an_allow_list(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_what_it_used(tmp_path: Path) -> None:
-    script = "head -c 60000000 /dev/zero | tail | wc -c; exit 5"
+    program = "import time; held = b'x' * 60_000_000; time.sleep(0.5)"
+    script = f'{sys.executable} -c "{program}"; exit 5'
     ended = result(start(tmp_path, script))
     assert ended.exit_code == 5
     assert ended.cpu_s > 0
@@ -135,9 +136,10 @@ def test_stop(tmp_path: Path) -> None:
     assert not ended.timed_out
 
 
+@pytest.mark.parametrize("start_it", ["sleep 600", "setsid sleep 600"])
 @pytest.mark.parametrize("how", ["ends", "stop", "timeout"])
-def test_grandchildren_end_with_it(tmp_path: Path, how: str) -> None:
-    script = f"sleep 600 & echo $! > child; {'true' if how == 'ends' else 'wait'}"
+def test_grandchildren_end_with_it(tmp_path: Path, how: str, start_it: str) -> None:
+    script = f"{start_it} & echo $! > child; {'true' if how == 'ends' else 'wait'}"
     payload = start(tmp_path, script, timeout=0.5 if how == "timeout" else 60.0)
     child = tmp_path / "child"
     wait_for(lambda: child.exists() and child.read_text().endswith("\n"))

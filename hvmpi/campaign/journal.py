@@ -28,6 +28,7 @@ __all__ = [
     "JobsPlanned",
     "Journal",
     "Launch",
+    "LeftOut",
     "LibraryListed",
     "PlanComplete",
     "Published",
@@ -229,6 +230,17 @@ class Barred:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A rank gets no jobs from this launch: its host is not fit, or it cannot work with it."""
+
+    type: ClassVar[str] = "left_out"
+    host: str
+    rank: int
+    reason: str
+    time: float
+
+
+@dataclass(frozen=True)
 class Ended:
     """The completion record: how the campaign, or this part of it, ended."""
 
@@ -257,6 +269,7 @@ Entry = (
     | Failed
     | FilePutAside
     | Barred
+    | LeftOut
     | Ended
 )
 
@@ -276,6 +289,7 @@ _ENTRIES: dict[str, type[Any]] = {
         Failed,
         FilePutAside,
         Barred,
+        LeftOut,
         Ended,
     )
 }

@@ -46,6 +46,8 @@ class Ledger:
     jobs : ndarray of shape (n_jobs,)
         `JOB_FIELDS`.
     counts : dict of JobState to int
+    left_out : list of journal.LeftOut
+        Ranks that got no jobs from the newest launch.
     """
 
     def __init__(self) -> None:
@@ -58,6 +60,7 @@ class Ledger:
         self.counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
         self.accepted: dict[int, journal.Accepted] = {}
         self.launches: list[str] = []
+        self.left_out: list[journal.LeftOut] = []
         self._planned: list[npt.NDArray[Any]] = []
         self._n_planned = 0
         self._job_sizes: list[int] = []
@@ -88,6 +91,7 @@ class Ledger:
             journal.Failed: self._failed,
             journal.FilePutAside: self._put_aside,
             journal.Barred: self._barred,
+            journal.LeftOut: self.left_out.append,
             journal.Ended: self._ended,
         }
 
@@ -168,6 +172,14 @@ class Ledger:
     def ready(self) -> list[Ready]:
         """Give the ready job of the lowest number of each kind and hosts to avoid, lowest first."""
         return self._ready.heads()
+
+    def hold(self, job: int) -> None:
+        """Keep a job that is ready from being given out; no state of the campaign's: a pause."""
+        self._ready.hold(job)
+
+    def release(self, job: int) -> None:
+        """Give a job free that was held."""
+        self._ready.release(job)
 
     def kinds_left(self) -> list[Kind]:
         """List the kinds of the jobs that are not done."""
@@ -385,6 +397,7 @@ class Ledger:
 
     def _resumed(self, entry: journal.Resumed) -> None:
         self.ended = None
+        self.left_out.clear()
         self.launches.append(entry.launch)
         reason = self._reasons.row(entry.reason)
         for job, row in list(self._open.items()):

@@ -43,12 +43,14 @@ class ReadyJobs:
     def __init__(self, jobs: npt.NDArray[Any]) -> None:
         self._jobs = jobs
         self._avoid: dict[int, tuple[int, ...]] = {}
+        self._held: set[int] = set()
         self._groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
         self.queue_all()
 
     def queue_all(self) -> None:
         """Queue anew what is ready; no host is to be avoided any more."""
         self._avoid.clear()
+        self._held.clear()
         self._groups.clear()
         ready = np.flatnonzero(self._jobs["state"] == JobState.READY)
         for kind in Kind:
@@ -60,6 +62,17 @@ class ReadyJobs:
     def push(self, job: int) -> None:
         """Queue a job that is ready."""
         heapq.heappush(self._groups.setdefault(self._group(job), []), job)
+
+    def hold(self, job: int) -> None:
+        """Keep a job that is ready from being given out, until `release`."""
+        self._held.add(job)
+
+    def release(self, job: int) -> None:
+        """Give a job free again."""
+        if job in self._held:
+            self._held.discard(job)
+            if self._jobs["state"][job] == JobState.READY:
+                self.push(job)
 
     def avoid(self, job: int, host: int) -> None:
         """Let a job, before it is ready again, rather go to another host."""
@@ -87,7 +100,7 @@ class ReadyJobs:
 
     def _belongs(self, job: int, group: tuple[int, tuple[int, ...]]) -> bool:
         ready: bool = self._jobs["state"][job] == JobState.READY
-        return ready and self._group(job) == group
+        return ready and job not in self._held and self._group(job) == group
 
     def _group(self, job: int) -> tuple[int, tuple[int, ...]]:
         return int(self._jobs["kind"][job]), self._avoid.get(job, ())

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import errno
+import heapq
 from dataclasses import dataclass
 from enum import IntEnum
 
 from hvmpi.campaign.jobs import CHARGED, FailureClass, Outcome
 
-__all__ = ["Budget", "Decision", "Spent", "budget_of", "class_of_error", "decide", "goes_elsewhere"]
+__all__ = [
+    "Budget",
+    "Decision",
+    "Pauses",
+    "Spent",
+    "budget_of",
+    "class_of_error",
+    "decide",
+    "goes_elsewhere",
+    "pause_s",
+]
 
 _MOST_ONCE_MORE = 2
 """Attempts that may fail by themselves, where the same seed is likely to bring it back."""
@@ -164,3 +175,41 @@ def _refusal(outcome: Outcome, failure: FailureClass, charged: int, max_attempts
     if failure is FailureClass.ONCE_MORE and charged >= _MOST_ONCE_MORE:
         return "it came back, not tried again"
     return ""
+
+
+def pause_s(outcome: Outcome, failure: FailureClass, spent: Spent, retry_pause: float) -> float:
+    """Give the seconds to wait before a job is tried again that something passing failed.
+
+    The first time nothing: on another host all may be well. Then the pause grows with each loss, as
+    squids and file systems need more than a moment to come back.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    failure : FailureClass
+    spent : Spent
+        This attempt included.
+    retry_pause : float
+        Seconds by which it grows.
+    """
+    if failure is not FailureClass.PASSING or outcome in _NOT_THE_PAYLOADS:
+        return 0.0
+    return retry_pause * max(spent.lost - 1, 0)
+
+
+class Pauses:
+    """The jobs that wait before they are tried again, by the time at which they may."""
+
+    def __init__(self) -> None:
+        self._until: list[tuple[float, int]] = []
+
+    def begin(self, job: int, until: float) -> None:
+        """Let a job wait until a time."""
+        heapq.heappush(self._until, (until, job))
+
+    def over(self, now: float) -> list[int]:
+        """Give, once, the jobs that have waited long enough."""
+        jobs = []
+        while self._until and self._until[0][0] <= now:
+            jobs.append(heapq.heappop(self._until)[1])
+        return jobs

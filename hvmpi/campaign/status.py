@@ -92,6 +92,16 @@ def _steps(ledger: Ledger) -> npt.NDArray[Any]:
     return _with_columns(steps, {"step": names[steps["step"]]})
 
 
+def _left_out(ledger: Ledger) -> npt.NDArray[Any]:
+    ranks = ledger.left_out
+    hosts, reasons = _texts([r.host for r in ranks]), _texts([r.reason for r in ranks])
+    fields = [("host", hosts.dtype), ("rank", "i4"), ("reason", reasons.dtype)]
+    table = np.zeros(len(ranks), dtype=fields)
+    table["host"], table["reason"] = hosts, reasons
+    table["rank"] = [r.rank for r in ranks]
+    return table
+
+
 def _named(texts: list[str], field: str) -> npt.NDArray[Any]:
     column = _texts(texts)
     return np.array([(text,) for text in column], dtype=[(field, column.dtype)])
@@ -137,6 +147,7 @@ def _image(ledger: Ledger, settings: dict[str, Any], state: str) -> io.BytesIO:
         file["attempts"] = _with_enums(ledger.attempts)
         file["steps"] = _steps(ledger)
         file["event_files"] = _event_files(ledger)
+        file["left_out"] = _left_out(ledger)
         file["hosts"] = _named(ledger.hosts, "name")
         file["reasons"] = _named(ledger.reasons, "text")
         file["places"] = _named(ledger.places, "text")
@@ -157,6 +168,8 @@ class Status:
         ``state``, ``outcome`` and ``failure`` the names, and ``jobs`` has ``sample``, ``output``
         and ``log`` too: the path of what the job made (empty before it is done) and of the
         directory of its logs.
+    left_out : ndarray
+        ``host``, ``rank`` and ``reason`` of the ranks that got no jobs from the newest launch.
     """
 
     path: Path
@@ -165,6 +178,7 @@ class Status:
     attempts: npt.NDArray[Any]
     steps: npt.NDArray[Any]
     event_files: npt.NDArray[Any]
+    left_out: npt.NDArray[Any]
 
 
 def read_status(path: str | Path) -> Status:
@@ -233,6 +247,7 @@ def _read(source: Path | io.BytesIO, path: Path) -> Status:
         attempts=_joined(tables["attempts"], texts),
         steps=_decode_table(tables["steps"]),
         event_files=files,
+        left_out=_decode_table(tables.get("left_out", _left_out(Ledger()))),
     )
 
 

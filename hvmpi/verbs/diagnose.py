@@ -12,11 +12,12 @@ import numpy.typing as npt
 from hvmpi.campaign.jobs import FailureClass, Outcome
 from hvmpi.campaign.status import Status, read_current_status
 from hvmpi.verbs.arguments import chosen_run, run_parser
-from hvmpi.view.failures import FailureGroup, LogPlace, group_failures, listed
+from hvmpi.view.failures import FailureGroup, LogPlace, group_failures, hosts_left_out, listed
 
 __all__ = ["advice", "main"]
 
 _MOST_LOOKS = 100
+_MOST_DECISIONS = 4
 
 _BY_CLASS = {
     FailureClass.PASSING: (
@@ -90,14 +91,26 @@ def main(argv: Sequence[str]) -> int:
     attempts = status.attempts
     bad = attempts[(attempts["outcome"] != "done") & (attempts["outcome"] != "none")]
     groups = group_failures(bad)
+    all_taken_in = _show_left_out(status)
     none_barred = _show_not_started(status)
-    if not groups and none_barred:
+    if not groups and none_barred and all_taken_in:
         print(f"run {directory.name}: no attempt failed")
     for group in groups:
         print(group.title)
         for line in _details(group, status):
             print(f"  {line}")
     return 0
+
+
+def _show_left_out(status: Status) -> bool:
+    """Tell of hosts that got no jobs; say whether there were none."""
+    ranks = status.left_out
+    lines = hosts_left_out(zip(ranks["host"], ranks["reason"], strict=True))
+    for line in lines:
+        print(f"left out: {line}")
+    if lines:
+        print("  what to do: Mend that, then rerun; python -m hvmpi doctor -c CONFIG says more.")
+    return not lines
 
 
 def _show_not_started(status: Status) -> bool:
@@ -147,7 +160,14 @@ def _count(number: int, what: str) -> str:
 
 
 def _decided(group: FailureGroup) -> str:
-    return listed([(text, count) for text, count in group.counts("decision") if text])
+    """Say what was decided of each job in the end."""
+    last = dict(zip(group.rows["job"].tolist(), group.rows["decision"].tolist(), strict=True))
+    counts = Counter(filter(None, last.values())).most_common()
+    if len(last) == 1:
+        return "".join(text for text, _ in counts)
+    named = [f"{text} ({count} job{'s' * (count > 1)})" for text, count in counts[:_MOST_DECISIONS]]
+    more = [f"{len(counts) - len(named)} more"] if len(counts) > len(named) else []
+    return "; ".join(named + more)
 
 
 def _telling(rows: npt.NDArray[Any], status: Status) -> LogPlace:

@@ -14,7 +14,7 @@ from hvmpi.campaign.event_files import look_at
 from hvmpi.campaign.jobs import Job, Kind, Outcome
 from hvmpi.campaign.paths import AttemptPaths
 from hvmpi.engine import Engine, Inputs, StepOutput, make_engine
-from hvmpi.errors import InputError, RunError, SetupError, UsageError
+from hvmpi.errors import InputError, RunError, SetupError, StoppedError, UsageError
 from hvmpi.execution import Execution
 from hvmpi.files import publish_mode, rename_beside, sync_directory, sync_file
 from hvmpi.guardian import Guardian
@@ -37,6 +37,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("evnt", type=Path, metavar="EVNT", help="the event file")
     parser.add_argument("-n", "--num-events", type=int, default=-1, help="-1: all that follow")
     parser.add_argument("-s", "--skip-events", type=int, default=0, help="events to pass over")
+    parser.add_argument(
+        "--number",
+        type=int,
+        metavar="JOB",
+        help="of the job in the campaign that it is to repeat: seeds of athena depend on it "
+        "(default: by the events that are passed over)",
+    )
     parser.add_argument("--output-dir", type=Path, default=Path())
     parser.add_argument("--log-file", type=Path, help="gets what the steps say (default: stdout)")
     parser.add_argument("--tmp-dir", type=Path, help="working files go here")
@@ -88,8 +95,13 @@ def _job(given: Any, settings: Settings, engine: Engine) -> Job:
         msg = f"-n {given.num_events}: give a number of events, or -1 for all"
         raise UsageError(msg)
     events = left if given.num_events == -1 else min(given.num_events, left)
+    if given.number is not None and given.number < 0:
+        msg = f"--number {given.number}: jobs are numbered from 0"
+        raise UsageError(msg)
+    # Pieces of one size of an event file have numbers, and so seeds, of their own.
+    own = given.skip_events // events
     return Job(
-        number=0,
+        number=own if given.number is None else given.number,
         kind=Kind.RECONSTRUCTION,
         attempt=1,
         event_file=file,
@@ -152,9 +164,12 @@ def _run(job: Job, given: Any, settings: Settings, engine: Engine, tmp: Path) ->
             result = _result(execution)
             if given.log_file is None:
                 print(log.read_text(errors="replace"), end="")
+            if result.stopped:
+                msg = f"job {job.stem} was interrupted in {step.name}"
+                raise StoppedError(msg)
             verdict = engine.check(job, step, result.exit_code)
             lack = execution.lack_of_memory(result)
-            ended = result.timed_out or result.stopped or lack
+            ended = result.timed_out or lack
             if ended or verdict.outcome is not Outcome.DONE:
                 late = "it took longer than job-timeout" if result.timed_out else ""
                 why = late or lack or verdict.reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FailureGroup", "LogPlace", "group_failures", "listed"]
+__all__ = ["FailureGroup", "LogPlace", "group_failures", "hosts_left_out", "listed"]
 
 _LAST_LINES = 12
 _LAST_BYTES = 65536
@@ -80,6 +81,26 @@ def listed(counts: list[tuple[Any, int]], most: int = 4) -> str:
     named = [f"{value} ({count})" for value, count in counts[:most]]
     more = [f"{len(counts) - most} more"] if len(counts) > most else []
     return ", ".join(named + more)
+
+
+def hosts_left_out(ranks: Iterable[tuple[str, str]], most: int = 8) -> list[str]:
+    """Say of which hosts ranks were left out, and why, hosts with the same reason together.
+
+    Parameters
+    ----------
+    ranks : iterable of (str, str)
+        Host and reason of each.
+    most : int
+        Hosts to be named of those with the same reason; of the others only the number is.
+    """
+    hosts: dict[str, dict[str, None]] = {}
+    for host, reason in ranks:
+        hosts.setdefault(" ".join(reason.split()), {})[host] = None
+    sentences = []
+    for reason, those in hosts.items():
+        more = [f"{len(those) - most} more"] if len(those) > most else []
+        sentences.append(f"{', '.join([*list(those)[:most], *more])}: {reason}")
+    return sentences
 
 
 @dataclass(frozen=True, slots=True)

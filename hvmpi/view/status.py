@@ -15,7 +15,7 @@ import numpy.typing as npt
 from hvmpi.campaign.paths import PRODUCTS, RunPaths
 from hvmpi.campaign.status import Status, read_current_status
 from hvmpi.options import BY_NAME
-from hvmpi.view.failures import LogPlace, group_failures
+from hvmpi.view.failures import LogPlace, group_failures, hosts_left_out
 from hvmpi.view.table import print_table
 
 __all__ = ["show_status"]
@@ -49,6 +49,10 @@ def show_status(directory: Path, *, state: str | None = None, all_rows: bool = F
         print(f"... {len(jobs) - len(shown)} more jobs; --all shows each")
     print()
     print(_totals(status))
+    for line in hosts_left_out(
+        zip(status.left_out["host"], status.left_out["reason"], strict=True)
+    ):
+        print(f"left out: {line}")
     _show_failures(status)
     _show_products(status)
 
