@@ -100,7 +100,7 @@ def test_the_environment_is_an_allow_list(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_what_it_used(tmp_path: Path) -> None:
-    program = "import time; held = b'x' * 60_000_000; time.sleep(0.5)"
+    program = "import time; held = b'x' * 60_000_000; time.sleep(0.5); print(60000000)"
     script = f'{sys.executable} -c "{program}"; exit 5'
     ended = result(start(tmp_path, script))
     assert ended.exit_code == 5

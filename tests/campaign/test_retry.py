@@ -12,11 +12,13 @@ from hvmpi.campaign.jobs import FailureClass, Outcome
 from hvmpi.campaign.retry import (
     Budget,
     Decision,
+    Pauses,
     Spent,
     budget_of,
     class_of_error,
     decide,
     goes_elsewhere,
+    pause_s,
 )
 
 FAILED = [outcome for outcome in Outcome if outcome not in (Outcome.NONE, Outcome.DONE)]
@@ -131,3 +133,31 @@ def test_an_interruption_costs_nothing(failure: FailureClass, charged: int, lost
     )
     assert decision.again
     assert decision.budget is Budget.NONE
+
+
+def test_what_passes_waits_longer_each_time() -> None:
+    pauses = [
+        pause_s(Outcome.PAYLOAD_FAILED, FailureClass.PASSING, Spent(0, lost), 2.0)
+        for lost in (1, 2, 3, 10)
+    ]
+    assert pauses == [0.0, 2.0, 4.0, 18.0]
+
+
+@pytest.mark.parametrize("failure", sorted(set(FailureClass) - {FailureClass.PASSING}))
+def test_nothing_else_waits(failure: FailureClass) -> None:
+    assert pause_s(Outcome.PAYLOAD_FAILED, failure, Spent(3, 3), 2.0) == 0.0
+
+
+def test_a_lost_worker_makes_nobody_wait() -> None:
+    assert pause_s(Outcome.WORKER_LOST, FailureClass.PASSING, Spent(0, 5), 2.0) == 0.0
+
+
+@given(st.lists(st.floats(0.0, 100.0)))
+def test_pauses_end_once_each_in_their_order(untils: list[float]) -> None:
+    pauses = Pauses()
+    for job, until in enumerate(untils):
+        pauses.begin(job, until)
+    early = pauses.over(50.0)
+    assert sorted(early) == [job for job, until in enumerate(untils) if until <= 50.0]
+    assert sorted(early + pauses.over(100.0)) == list(range(len(untils)))
+    assert pauses.over(1000.0) == []
