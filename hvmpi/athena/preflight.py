@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +20,21 @@ from hvmpi.athena.chain import Chain
 from hvmpi.athena.script import SETUP_FAILED, StepScript, atlas_container, site_binds
 from hvmpi.athena.tags import Tag
 from hvmpi.engine import Check
+from hvmpi.guardian import Guardian
 from hvmpi.hosts import usable_cores
+from hvmpi.session import end_session
 from hvmpi.settings import Settings
 
 __all__ = ["examine"]
 
+_Ended = tuple[int | None, str]
+"""An exit code, None if it took too long, and what was said."""
+_Run = Callable[[Sequence[str], dict[str, str], float], _Ended]
+
 _ANSWER_S = 20.0
+_PAUSE_S = 0.02
+_TELL = 'echo "+$$" >&0; exec "$@" </dev/null'
+"""The guardian hears of a session from itself, before anything else runs in it."""
 
 
 def examine(
@@ -54,8 +63,14 @@ def examine(
     scratch = Path(settings.tmp_dir or settings.run_dir)
     there = next(path for path in (scratch, *scratch.parents) if path.exists())
     images = {tag.container: tag for tag in chain.tags if tag.container}
+    guardian = Guardian()
+    listening = guardian.listen()
+
+    def run(argv: Sequence[str], environment: dict[str, str], seconds: float) -> _Ended:
+        return _run(argv, environment, seconds, guardian, listening)
+
     looks: list[Callable[[], Check]] = [
-        *(partial(_answers, directory, deadline) for directory in site.cvmfs),
+        *(partial(_answers, directory, deadline, run) for directory in site.cvmfs),
         *([partial(_readable, site.setup_script)] if site.setup_script else []),
         *(
             partial(_container, tag.container, settings, environment(tag, there).get("PATH"))
@@ -66,13 +81,30 @@ def examine(
     yield from (room, _cores(settings, chain), _memory(settings, chain))
     with contextlib.ExitStack() as stack:
         if room.good:
-            place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=there)))
+            directory = tempfile.TemporaryDirectory(
+                prefix=".hvmpi-preflight-", dir=there, ignore_cleanup_errors=True
+            )
+            place = Path(stack.enter_context(directory))
             looks += (
-                partial(_release, tag, settings, environment, place, deadline)
+                partial(_release, tag, settings, environment, place, deadline, run)
                 for tag in _releases(chain)
             )
-        with ThreadPoolExecutor(max(len(looks), 1)) as pool:
-            yield from pool.map(lambda look: look(), looks)
+        yield from _at_once(looks)
+
+
+def _at_once(looks: Sequence[Callable[[], Check]]) -> Iterator[Check]:
+    """Look at all things at once, in threads that keep no process from its end."""
+
+    def settle(future: Future[Check], look: Callable[[], Check]) -> None:
+        try:
+            future.set_result(look())
+        except Exception as error:
+            future.set_exception(error)
+
+    futures: list[Future[Check]] = [Future() for _ in looks]
+    for pair in zip(futures, looks, strict=True):
+        threading.Thread(target=settle, args=pair, daemon=True).start()
+    yield from (future.result() for future in futures)
 
 
 def _releases(chain: Chain) -> Sequence[Tag]:
@@ -83,11 +115,11 @@ def _releases(chain: Chain) -> Sequence[Tag]:
     return list(seen.values())
 
 
-def _answers(directory: str, deadline: float) -> Check:
+def _answers(directory: str, deadline: float, run: _Run) -> Check:
     name = f"directory {directory}"
     # A file system that hangs holds whoever asks it: another process asks.
     left = min(_ANSWER_S, max(deadline - time.monotonic(), 0.1))
-    code, _ = _run(["ls", "--", directory], dict(os.environ), left)
+    code, _ = run(["ls", "--", directory], dict(os.environ), left)
     if code is None:
         return Check(name, False, f"does not answer in {left:.0f} s; see that it is mounted")
     if code:
@@ -119,6 +151,7 @@ def _release(
     environment: Callable[[Tag, Path], dict[str, str]],
     place: Path,
     deadline: float,
+    run: _Run,
 ) -> Check:
     name = f"release {tag.release}"
     folder = place / f"{tag.name}.scripts"
@@ -142,7 +175,7 @@ def _release(
         path.write_text(text, encoding="utf-8")
         path.chmod(0o700)
     left = max(deadline - time.monotonic(), 0.1)
-    code, said = _run(list(script.command), dict(script.environment), left)
+    code, said = run(script.command, dict(script.environment), left)
     failed = directory / SETUP_FAILED
     if code is None:
         return Check(name, False, f"was not set up in {left:.0f} s")
@@ -154,28 +187,39 @@ def _release(
     return Check(name, True, f"set up, with {tag.transform}")
 
 
-def _run(argv: list[str], environment: dict[str, str], seconds: float) -> tuple[int | None, str]:
-    """Run a command; None instead of its exit code if it takes too long."""
+def _run(
+    argv: Sequence[str],
+    environment: dict[str, str],
+    seconds: float,
+    guardian: Guardian,
+    listening: int,
+) -> _Ended:
+    """Run a command, of which nothing is left whatever becomes of this process."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            argv,
+            ["/bin/sh", "-c", _TELL, "sh", *argv],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=listening,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        try:
-            code: int | None = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            code = None
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            # One that hangs in a file system cannot be waited for.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1.0)
+        guardian.opened(process.pid)
+        deadline = time.monotonic() + seconds
+        # As long as we do not wait for it, the session's number is no other's.
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while (over := os.waitid(os.P_PID, process.pid, how)) is None:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_PAUSE_S)
+        end_session(process.pid)
+        guardian.closed(process.pid)
+        # One that hangs in a file system cannot be waited for.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1.0)
         output.seek(0)
-        return code, output.read().decode(errors="replace")
+        said = output.read().decode(errors="replace")
+        return None if over is None else process.returncode, said
 
 
 def _room(scratch: Path, there: Path, needed_gb: float) -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hvmpi.athena.engine import AthenaEngine
 from hvmpi.engine import Check
 from hvmpi.settings import load
 
-from ..conftest import Place
+from ..conftest import Place, wait_for
 from .campaigns import config, tag
 from .site import StandIn
 
@@ -240,3 +241,15 @@ def test_a_look_needs_no_tags_but_those_that_run(place: Place, standin: StandIn)
     assert [c.name for c in checks if c.name.startswith("release")] == [
         "release AtlasProduction,19.2.3.7"
     ]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_look_that_is_broken_off_leaves_no_process(
+    place: Place, standin: StandIn, how: signal.Signals
+) -> None:
+    tag(place, "bad", release="99.0.2")
+    process = place.start("doctor", "-c", config(place, standin, ["bad"], keep=["hits"]))
+    wait_for(standin.setups)
+    process.send_signal(how)
+    place.finish(process)
+    wait_for(lambda: not standin.alive())
