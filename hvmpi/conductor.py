@@ -126,7 +126,7 @@ def _say_why_deserted(run: Run) -> None:
     if ledger.ended is None or not ledger.ended.reason.startswith(NO_WORKER):
         return
     if len(ledger.left_out) < len(run.left_out) or not ledger.left_out:
-        _say(f"{ledger.ended.reason}; rerun {run.paths.timestamp} does the rest")
+        _say(f"{ledger.ended.reason}; what is not done is left for a rerun")
         return
     why = "; ".join(hosts_left_out((rank.host, rank.reason) for rank in ledger.left_out))
     config = ["-c", run.settings.config] if run.settings.config else []

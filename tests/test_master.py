@@ -479,6 +479,9 @@ def test_a_single_rank_on_too_small_a_host_ends_with_the_reason(
     (ended,) = place.run().entries(journal.Ended)
     assert ended.reason.startswith("no worker is left: ")
     assert "jobs need 100000" in ended.reason
+    closing = answer.out.splitlines()[-1]
+    assert closing.startswith("hvmpi: no host is fit: ")
+    assert closing.endswith("; python -m hvmpi doctor looks at them without running anything")
     monkeypatch.undo()
     monkeypatch.chdir(place.root)
     assert place.hvmpi("rerun", place.run().timestamp).code == 0
@@ -578,6 +581,12 @@ def test_a_worker_that_cannot_see_the_run_is_left_out_with_its_reason(table: Tab
     table.send(2, hello("near"))
     assert table.assigned(2).job.number == 0
     assert any("far cannot read the run directory" in line for line in table.said)
+    run = RunOnDisk(table.run.paths.directory)
+    (entry,) = run.entries(journal.LeftOut)
+    assert isinstance(entry, journal.LeftOut)
+    assert (entry.host, entry.rank, entry.reason) == ("far", 1, "far cannot read the run directory")
+    table.run.write_status("running")
+    assert run.status().left_out.tolist() == [("far", 1, entry.reason)]
 
 
 def test_a_campaign_without_workers_ends_and_can_be_taken_up_again(table: Table) -> None:

@@ -104,8 +104,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _show_left_out(status: Status) -> bool:
     """Tell of hosts that got no jobs; say whether there were none."""
-    ranks = status.left_out
-    lines = hosts_left_out(zip(ranks["host"], ranks["reason"], strict=True))
+    lines = hosts_left_out(status.left_out[["host", "reason"]].tolist())
     for line in lines:
         print(f"left out: {line}")
     if lines:

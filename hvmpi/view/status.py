@@ -49,9 +49,7 @@ def show_status(directory: Path, *, state: str | None = None, all_rows: bool = F
         print(f"... {len(jobs) - len(shown)} more jobs; --all shows each")
     print()
     print(_totals(status))
-    for line in hosts_left_out(
-        zip(status.left_out["host"], status.left_out["reason"], strict=True)
-    ):
+    for line in hosts_left_out(status.left_out[["host", "reason"]].tolist()):
         print(f"left out: {line}")
     _show_failures(status)
     _show_products(status)

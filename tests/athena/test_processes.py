@@ -182,8 +182,8 @@ UNFIT = {
     "no room": Unfit("scratch-gb", {"scratch_gb": 1e9}),
     "no memory": Unfit("memory-gb", {"memory_gb": 1e6}),
     "no runtime": Unfit(
-        "there is no container runtime 'no-runtime'",
-        {"container": "centos7", "container_runtime": "no-runtime"},
+        "there is no container runtime '/no/apptainer'",
+        {"container": "centos7", "container_runtime": "/no/apptainer"},
     ),
     "no image": Unfit("container /no/image: the image is not there", {"container": "/no/image"}),
     "no setup-script": Unfit(
@@ -214,4 +214,10 @@ def test_a_host_that_is_not_fit_is_left_out_before_any_job_runs(
     ended = place.run().entries(journal.Ended)[-1]
     assert isinstance(ended, journal.Ended)
     assert unfit.why in ended.reason
+    closing = answer.out.splitlines()[-1]
+    assert closing.startswith("hvmpi: no host is fit: ")
+    assert unfit.why in closing
+    assert "looks at them without running anything" in closing
+    assert unfit.why in place.hvmpi("status").out
+    assert unfit.why in place.hvmpi("diagnose").out
     assert place.run().files("hits") == []

@@ -40,6 +40,7 @@ def same(one: Ledger, other: Ledger) -> bool:
         and one.counts == other.counts
         and one.event_files == other.event_files
         and one.accepted == other.accepted
+        and one.left_out == other.left_out
         and (one.hosts, one.reasons, one.places) == (other.hosts, other.reasons, other.places)
         and one.ready() == other.ready()
         and [one.spent(job) for job in one.jobs["job"]] == [other.spent(j) for j in one.jobs["job"]]

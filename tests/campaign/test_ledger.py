@@ -392,3 +392,13 @@ def test_a_job_that_avoids_a_host_stands_in_no_ones_way() -> None:
     assert ledger.ready() == [Ready(0, generation, (0,)), Ready(3, generation)]
     ledger.apply(journal.Resumed(7.0, "again", {}, "launch", "ended"))
     assert ledger.ready() == [Ready(0, generation)]
+
+
+def test_who_was_left_out_is_of_the_newest_launch_only() -> None:
+    ledger = ledger_of(plan())
+    out = [journal.LeftOut("tev03", rank, "no CVMFS", 5.0) for rank in (1, 2)]
+    for entry in out:
+        ledger.apply(entry)
+    assert ledger.left_out == out
+    ledger.apply(journal.Resumed(7.0, "again", {}, "launch", "ended"))
+    assert ledger.left_out == []

@@ -26,6 +26,7 @@ ATTEMPTS = [
     "signal", "outcome", "failure", "reason", "where", "decision",
 ]  # fmt: skip
 STEPS = ["job", "attempt", "step", "wall_s", "cpu_s", "max_rss_mb", "exit_code"]
+LEFT_OUT = ["host", "rank", "reason"]
 EVENT_FILES = ["path", "sample", "run_number", "batch", "events", "size", "sha256"]
 
 
@@ -58,7 +59,13 @@ def test_root_attributes(file: h5py.File, finished: RunOnDisk) -> None:
 
 @pytest.mark.parametrize(
     ("name", "fields"),
-    [("jobs", JOBS), ("attempts", ATTEMPTS), ("steps", STEPS), ("event_files", EVENT_FILES)],
+    [
+        ("jobs", JOBS),
+        ("attempts", ATTEMPTS),
+        ("steps", STEPS),
+        ("event_files", EVENT_FILES),
+        ("left_out", LEFT_OUT),
+    ],
 )
 def test_fields(file: h5py.File, name: str, fields: list[str]) -> None:
     there = list(file[name].dtype.names)
@@ -152,6 +159,19 @@ def test_read_status_joins_the_tables(finished: RunOnDisk) -> None:
     ]  # fmt: skip
     assert status.attempts["outcome"].tolist().count("payload_failed") == 2
     assert status.attributes["settings"]["job-size"] == 2
+
+
+def test_a_file_of_before_left_out_was_in_it_can_be_read(
+    finished: RunOnDisk, tmp_path: Path
+) -> None:
+    run = tmp_path / finished.timestamp
+    run.mkdir()
+    path = run / "status.h5"
+    path.write_bytes((finished.directory / "status.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        del file["left_out"]
+    left_out = read_status(path).left_out
+    assert (len(left_out), list(left_out.dtype.names)) == (0, LEFT_OUT)
 
 
 def test_long_and_foreign_texts_are_not_cut(place: Place) -> None:

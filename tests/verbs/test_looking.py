@@ -175,8 +175,7 @@ def test_diagnose_groups_failures_and_shows_the_log(place: Place, failed: RunOnD
         "2 x payload_failed: noop ended with code 3",
         "  jobs: 2 (now 1 failed)",
         f"  host: {host}",
-        "  decided: payload failed: again, 1 of 2 attempts used (1), "
-        "payload failed: the 2 attempts are used up (1)",
+        "  decided: payload failed: the 2 attempts are used up",
         "  what to do: Read the log; mend what it tells of, then rerun: only what is not done is "
         "run.",
         f"  log: {failed.directory / 'logs/0000/job00000002/attempt2/noop.log'}",
@@ -236,8 +235,8 @@ def test_diagnose_puts_the_most_frequent_first(place: Place, told: RunOnDisk) ->
     ]
     assert "  jobs: 4, 5, 6, 7, 8 (5 jobs, now 5 failed)" in lines
     again = "passing: again, on another host if there is one"
-    assert f"  decided: {again}, 1 of 10 lost (5), {again}, 2 of 10 lost (5)" in lines
-    assert "  decided: permanent: not tried again" in lines
+    assert f"  decided: {again}, 2 of 10 lost (5 jobs)" in lines
+    assert "  decided: permanent: not tried again (4 jobs)" in lines
 
 
 def test_diagnose_shows_the_lines_around_the_one_that_tells(place: Place, told: RunOnDisk) -> None:
@@ -288,6 +287,45 @@ def test_a_host_on_which_all_of_a_kind_failed_is_named(place: Place) -> None:
     out = place.hvmpi("diagnose").out
     assert "2 x payload_failed (resources): no disk\n" in out
     assert "  host: tev0, all of them, and none on the other host\n" in out
+
+
+@pytest.fixture
+def deserted(place: Place) -> RunOnDisk:
+    """A run with a job that none of its hosts was fit for."""
+    directory = place.run_dir / "20260101000000"
+    directory.mkdir(parents=True)
+    ledger = Ledger()
+    ledger.apply(journal.JobsPlanned(Kind.MERGE, -1, 1, 1, [], []))
+    ledger.apply(journal.PlanComplete(0, 1))
+    reasons = {"tev03": "CVMFS: gone", "tev04": "no room", "tev05": "CVMFS: gone"}
+    for rank, host in enumerate([*reasons, "tev03", *[f"vm{n}" for n in range(9)]], 1):
+        ledger.apply(journal.LeftOut(host, rank, reasons.get(host, "no memory"), 1.0))
+    settings = to_dict(load("run", ["--engine=noop"]))
+    write_status(directory / "status.h5", ledger, settings=settings, state="incomplete")
+    return RunOnDisk(directory)
+
+
+LEFT_OUT = [
+    "left out: tev03, tev05: CVMFS: gone",
+    "left out: tev04: no room",
+    "left out: vm0, vm1, vm2, vm3, vm4, vm5, vm6, vm7, 1 more: no memory",
+]
+
+
+def test_status_says_which_hosts_were_left_out_below_its_totals(
+    place: Place, deserted: RunOnDisk
+) -> None:
+    lines = place.hvmpi("status", deserted.timestamp).out.splitlines()
+    (totals,) = [n for n, line in enumerate(lines) if "1 jobs: 1 ready" in line]
+    assert lines[totals + 1 : totals + 4] == LEFT_OUT
+
+
+def test_diagnose_says_first_which_hosts_were_left_out(place: Place, deserted: RunOnDisk) -> None:
+    lines = place.hvmpi("diagnose", deserted.timestamp).out.splitlines()
+    assert lines == [
+        *LEFT_OUT,
+        "  what to do: Mend that, then rerun; python -m hvmpi doctor -c CONFIG says more.",
+    ]
 
 
 def test_diagnose_of_a_run_without_failures(place: Place, done: RunOnDisk) -> None:
