@@ -22,10 +22,9 @@ import psutil
 import pytest
 
 SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-TOOLS = {
-    name: shutil.which(name, path=SBIN) for name in ("ip", "unshare", "sshd", "ssh", "ssh-keygen")
-}
-MISSING = [name for name, path in TOOLS.items() if path is None]
+TOOLS = ("ip", "unshare", "sshd", "ssh", "ssh-keygen")
+PATHS = {name: shutil.which(name, path=SBIN) for name in TOOLS}
+MISSING = [name for name, path in PATHS.items() if path is None]
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
