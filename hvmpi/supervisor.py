@@ -136,8 +136,10 @@ class Supervisor:
                 self._mpirun.pause(min(2.0 ** max(fruitless - 1, 0), _LONGEST_PAUSE_S))
                 hosts = self._await_hosts()
                 why_not = self._why_not_again(restarts, fruitless)
-            if why_not is not None or not hosts:
-                return self._cut_short(how, why_not or "no host of the host file answers")
+                if why_not is None and not hosts:
+                    why_not = "no host of the host file answers"
+            if why_not is not None:
+                return self._cut_short(how, why_not)
             if pulse.holder is not None and self._directory is not None:
                 # On another host it may have lost us alone: it stops when it looks at its lock.
                 break_lock(self._directory / "lock.json", pulse.holder)

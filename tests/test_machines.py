@@ -1,6 +1,6 @@
 """Machines that die: three test hosts in network namespaces, real ssh, real mpirun.
 
-Needs root, ip (iproute2), unshare (util-linux) and sshd (openssh-server).
+Needs root, ip (iproute2), unshare (util-linux) and sshd (openssh-server); skipped elsewhere.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import psutil
 import pytest
 
 SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-TOOLS = {name: shutil.which(name, path=SBIN) for name in ("ip", "unshare", "sshd", "ssh")}
-MISSING = [name for name, path in TOOLS.items() if path is None]
+TOOLS = ("ip", "unshare", "sshd", "ssh", "ssh-keygen")
+PATHS = {name: shutil.which(name, path=SBIN) for name in TOOLS}
+MISSING = [name for name, path in PATHS.items() if path is None]
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
@@ -102,6 +103,8 @@ class Network:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     root = tmp_path_factory.mktemp("machines")
     tag = secrets.token_hex(2)
+    if subprocess.run(["unshare", "--net", "--uts", "true"], check=False).returncode:
+        pytest.skip("root may make no namespaces here")
     network = Network(root, f"hv{tag}s")
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(root / "key"))
     (root / "ssh").write_text(SSH.format(root=root))
@@ -125,7 +128,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
             run("ip", "-n", name, "link", "set", "lo", "up")
             config = root / f"sshd{number}"
             config.write_text(SSHD.format(address=machine.address, root=root))
-            daemon = [str(TOOLS["sshd"]), "-D", "-e", "-f", str(config)]
+            daemon = [str(PATHS["sshd"]), "-D", "-e", "-f", str(config)]
             with (root / f"sshd{number}.log").open("w") as log:
                 daemons.append(subprocess.Popen(machine.command(*daemon), stderr=log))
         first, *others = network.machines

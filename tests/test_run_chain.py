@@ -420,7 +420,8 @@ def test_two_commands_on_a_fresh_machine(fresh: Path) -> None:
     # The user's own command, in the activated environment.
     bare = run_bash(
         ". .venv/bin/activate && "
-        "mpirun -hostfile hostfile python -m hvmpi -c configs/demo.toml -n 1 -b 4 --job-size 2",
+        "mpirun --with-ft ulfm -hostfile hostfile "
+        "python -m hvmpi -c configs/demo.toml -n 1 -b 4 --job-size 2",
         fresh,
         HOME=str(fresh),
         OMPI_ALLOW_RUN_AS_ROOT="1",
