@@ -253,3 +253,18 @@ def test_a_look_that_is_broken_off_leaves_no_process(
     process.send_signal(how)
     place.finish(process)
     wait_for(lambda: not standin.alive())
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_rerun_at_another_site_goes_on_where_that_is_fit(
+    place: Place, standin: StandIn, ranks: int
+) -> None:
+    standin.evnt(place.root / "evnt", 2)
+    chosen = config(place, standin, ["s2608"], keep=["hits"], site={"cvmfs": ["/no/cvmfs"]})
+    assert place.hvmpi("reconstruct", "--evnt-dir=evnt", "-c", chosen).code != 0
+    (place.root / "site.toml").write_text(standin.site_toml(environment=["FROM_SITE=1"]))
+    words = ("rerun", place.run().timestamp, "--site-file=site.toml")
+    answer = place.mpirun(ranks, *words) if ranks else place.hvmpi(*words)
+    assert answer.code == 0, answer.out + answer.err
+    (call,) = standin.calls()
+    assert call.environment["FROM_SITE"] == "1"
