@@ -447,7 +447,7 @@ def test_a_job_that_had_better_be_elsewhere_goes_to_the_other_host(place: Place)
 
 
 def test_lost_machines_and_payloads_have_budgets_of_their_own(place: Place) -> None:
-    table = set_up(place, 1, "--max-attempts=2", "--max-lost=2")
+    table = set_up(place, 1, "--max-attempts=2", "--max-lost=2", "--retry-pause=0")
     _greet(table)
     ledger = table.run.ledger
     for failure in (FailureClass.PASSING, FailureClass.ONCE_MORE, FailureClass.PASSING):
