@@ -23,7 +23,12 @@ _GRACE_S = 5.0
 
 def faults(checks: Sequence[Check]) -> str:
     """Say in one sentence what is wrong with a host; nothing where it is fit."""
-    return "; ".join(f"{check.name}: {check.found}" for check in checks if not check.good)
+    names: dict[str, list[str]] = {}
+    for check in checks:
+        if not check.good:
+            names.setdefault(check.found, []).append(check.name)
+    # What fails for one cause is told once.
+    return "; ".join(f"{', '.join(dict.fromkeys(of))}: {found}" for found, of in names.items())
 
 
 def misfit(hello: Hello, now: float) -> str:

@@ -102,7 +102,7 @@ def test_a_host_whose_look_breaks_off_is_not_fit(error: Exception, said: str) ->
 
 def test_faults_are_one_sentence() -> None:
     assert faults([]) == faults([GOOD]) == ""
-    assert faults([BAD, GOOD, BAD]) == "scratch: full; scratch: full"
+    assert faults([BAD, GOOD, BAD, Check("tmp", False, "full")]) == "scratch, tmp: full"
 
 
 # Who fits to the master

@@ -16,13 +16,15 @@ import uproot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hvmpi.session import MARK
+
 from ..conftest import Answer, Place, RunOnDisk, clean_environment
 from .campaigns import CONFIGS, config, tag
 from .site import Call, StandIn, write_pool
 
 LEAKS = ("PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "OMPI_X", "PMIX_X")
 WHOLE = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "PATH", "TMPDIR", "HVMPI_STEP")
-OF_THE_SHELL = ("PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE")
+OF_THE_SHELL = (MARK, "PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE")
 OF_THE_RELEASE = (
     *("ATLAS_LOCAL_ROOT_BASE", "ATLAS_LOCAL_ROOT", "AtlasSetup", "AtlasVersion"),
     *("STANDIN_RELEASE", "STANDIN_TREE", "PYTHONPATH", "LD_LIBRARY_PATH"),
