@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -14,6 +15,8 @@ __all__ = ["launched_rank", "leave", "leave_some_behind", "survives", "world"]
 _RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MPI_RANKID")
 _ULFM = "OMPI_MCA_mpi_ft_enable"
 _SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS")
+_START_S = 300.0
+"""How long MPI may take to start: it waits for every rank, for ever where one died before."""
 
 
 def launched_rank() -> int | None:
@@ -35,11 +38,15 @@ def world() -> Any | None:
     """
     if launched_rank() is None:
         return None
+    # No handler: MPI_Init holds the interpreter, and only the kernel can end this rank meanwhile.
+    signal.setitimer(signal.ITIMER_REAL, _START_S)
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         msg = f"mpirun started this rank, but mpi4py finds no MPI library ({error})"
         raise SetupError(msg) from error
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
     comm = MPI.COMM_WORLD
     asked = max((int(os.environ.get(name, "1") or 1) for name in _SIZE_VARIABLES), default=1)
     if comm.Get_size() == 1 and asked > 1:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from hvmpi.errors import SetupError
@@ -34,3 +39,17 @@ def test_the_mpirun_of_another_mpi_is_one_sentence(place: Place) -> None:
 def test_one_rank_under_mpirun_is_enough(place: Place) -> None:
     assert place.mpirun(1, "run", "--engine=noop", "-n1", "-b2").code == 0
     assert place.run().status().jobs["state"].tolist() == ["done", "done"]
+
+
+def test_a_rank_does_not_wait_for_ever_for_one_that_died_before_mpi_was_up(place: Place) -> None:
+    """As MPI_Init does, which no handler of Python's can interrupt."""
+    library = place.root / "mpi4py"
+    library.mkdir()
+    (library / "__init__.py").touch()
+    (library / "MPI.py").write_text("import ctypes\nctypes.PyDLL(None).sleep(600)\n")
+    rank = subprocess.run(
+        [sys.executable, "-c", "from hvmpi import ranks; ranks._START_S = 0.5; ranks.world()"],
+        env={**place.environment, "OMPI_COMM_WORLD_RANK": "1", "PYTHONPATH": os.fspath(place.root)},
+        timeout=60,
+    )
+    assert rank.returncode == -signal.SIGALRM
