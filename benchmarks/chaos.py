@@ -4,7 +4,8 @@
     python benchmarks/chaos.py --crashes [--jobs 10000] [--seed 1]
 
 A run is a campaign of short jobs, started as ``run_chain.sh`` starts it, with three ranks. One of
-its processes is killed -9 or stopped (and perhaps let go on) at a random moment. ``rerun`` follows
+its processes is killed -9 or stopped (and perhaps let go on) at a random moment after the first
+line of the journal: before that nothing is there to be lost. ``rerun`` follows
 where the exit code asks for it, or where the one process died that would have given it. Then
 ``verify`` must pass, every event be in the training file once, and no process be left. Meanwhile
 another process, this one, opens ``status.h5`` again and again.
