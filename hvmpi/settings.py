@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import configargparse
 import tomli_w
 
 from hvmpi.campaign.paths import find_run
+from hvmpi.command_line import Given, parse, place_of
 from hvmpi.config import CampaignConfig
 from hvmpi.errors import ConfigError, UsageError
-from hvmpi.options import BY_NAME, OPTIONS, SAMPLE_OPTIONS, Option, nearest
+from hvmpi.options import BY_NAME, OPTIONS, SAMPLE_OPTIONS
 from hvmpi.sample import SampleOptions
 from hvmpi.site import Site, make_site, read_site, site_table
 
 __all__ = [
     "CAMPAIGN_VERBS",
     "Settings",
-    "campaign_parser",
     "load",
     "load_run",
     "scheduling",
@@ -118,226 +116,12 @@ class Settings:
         return all(self.sources.get(option.name) == "default" for option in SAMPLE_OPTIONS)
 
 
-class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]
-    """An argument parser whose complaints are errors of ours."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
-EXAMPLES = {
-    "run": "mpirun -hostfile hostfile python -m hvmpi -c configs/demo.toml",
-    "generate": "mpirun -hostfile hostfile python -m hvmpi generate --process gghss -b 1000 -n 8",
-    "reconstruct": "mpirun -hostfile hostfile python -m hvmpi reconstruct --evnt-dir evnt -b 20",
-    "plan": "python -m hvmpi plan run -c configs/demo.toml",
-    "rerun": "mpirun -hostfile hostfile python -m hvmpi rerun 20261124120000",
-    "doctor": "python -m hvmpi doctor -c configs/demo.toml",
-}
-
-_HELP = {
-    "run": "generate events and reconstruct them: a job starts when its own event file is there",
-    "generate": "make event files only",
-    "reconstruct": "run the jobs of existing event files",
-    "plan": "find and count event files, print the totals, the jobs, and the commands of one job",
-    "rerun": "run the jobs of an earlier run that are not done",
-    "doctor": "look at each host for what a campaign needs, and run nothing",
-}
-
-
-def campaign_parser(verb: str, planned: str = "run") -> configargparse.ArgParser:
-    """Make the parser of a verb that takes the options of a campaign.
-
-    Parameters
-    ----------
-    verb : str
-    planned : str
-        With ``plan``: the verb whose short options are meant.
-    """
-    parser = _Parser(
-        prog=f"python -m hvmpi {verb}",
-        description=_HELP[verb],
-        epilog=f"example: {EXAMPLES[verb]}",
-        allow_abbrev=False,
-        add_config_file_help=False,
-        add_env_var_help=False,
-        config_file_parser_class=CampaignConfig,
-        formatter_class=argparse.HelpFormatter,
-    )
-    parser.add_argument("-c", "--config", is_config_file=True, metavar="FILE", help="a campaign")
-    if verb == "rerun":
-        parser.add_argument("timestamp", metavar="TIMESTAMP", help="the run")
-    if verb == "plan":
-        parser.add_argument(
-            "of", nargs="?", choices=["run", "generate", "reconstruct"], help="the verb to plan"
-        )
-    elif verb in ("run", "generate", "reconstruct"):
-        parser.add_argument(
-            "-t", "--test", action="store_true", help="print the plan and run nothing"
-        )
-        parser.add_argument(
-            "-r", "--rerun", metavar="TIMESTAMP", default="", help="run again what is not done"
-        )
-    if verb in ("run", "generate", "reconstruct", "plan"):
-        parser.add_argument(
-            "--all", action="store_true", dest="show_all", help="of a plan, print each job"
-        )
-        parser.add_argument(
-            "--job",
-            type=int,
-            default=-1,
-            dest="show_job",
-            metavar="N",
-            help="of a plan, print the commands of this job",
-        )
-    if verb in ("run", "reconstruct", "generate", "rerun"):
-        parser.add_argument(
-            "--allow-version-change",
-            action="store_true",
-            help="rerun with other versions than the run was made with",
-        )
-    groups: dict[str, Any] = {}
-    for option in OPTIONS:
-        group = groups.setdefault(option.group, parser.add_argument_group(option.group))
-        _add_option(group, option, _short(planned if verb == "plan" else verb, option.name))
-    return parser
-
-
-def _short(verb: str, name: str) -> list[str]:
-    of = "reconstruct" if verb == "reconstruct" else "run"
-    shorts = {
-        ("run", "batch-size"): ["-b"],
-        ("run", "num-batches"): ["-n"],
-        ("reconstruct", "job-size"): ["-b"],
-    }
-    return shorts.get((of, name), [])
-
-
-def _add_option(group: Any, option: Option, short: list[str]) -> None:
-    given: dict[str, Any] = {
-        "dest": option.field,
-        "help": option.help
-        if option.default is None
-        else f"{option.help} (default: {_shown(option)})",
-        "env_var": option.variable,
-        "default": None,
-    }
-    if option.kind == "bool":
-        given["action"] = argparse.BooleanOptionalAction
-    elif option.kind == "list":
-        given["action"] = "append"
-        given["metavar"] = "TEXT"
-    else:
-        given["metavar"] = option.kind.upper()
-    given["help"] = given["help"].replace("%", "%%")
-    group.add_argument(*short, f"--{option.name}", **given)
-
-
-def _shown(option: Option) -> str:
-    if option.kind == "list":
-        return ", ".join(option.default) or "none"
-    if option.kind == "bool":
-        return "yes" if option.default else "no"
-    return f"{option.default:g}" if option.kind == "float" else str(option.default)
-
-
-@dataclass(frozen=True)
-class _Given:
-    """What one command line, with its environment and config, says."""
-
-    arguments: argparse.Namespace
-    values: dict[str, Any]
-    sources: dict[str, str]
-    config: CampaignConfig
-
-
-def _parse(verb: str, argv: Sequence[str], planned: str = "run") -> _Given:
-    parser = campaign_parser(verb, planned)
-    config: CampaignConfig = parser._config_file_parser
-    _check_config_path(argv)
-    environment = {name: value for name, value in os.environ.items() if value != ""}
-    arguments, rest = parser.parse_known_args(list(argv), env_vars=environment)
-    if rest:
-        known = [name for action in parser._actions for name in action.option_strings]
-        word = rest[0]
-        if not word.startswith("-"):
-            msg = f"the argument {word!r} is not understood; see python -m hvmpi {verb} --help"
-        else:
-            msg = (
-                f"there is no option {word.split('=')[0]!r}{nearest(word, known)}; "
-                f"see python -m hvmpi {verb} --help"
-            )
-        raise UsageError(msg)
-    sources = _sources(parser, argv)
-    values: dict[str, Any] = {}
-    for option in OPTIONS:
-        raw = getattr(arguments, option.field)
-        if raw is None:
-            values[option.name] = option.default
-            if option.kind == "path" and option.default is not None:
-                values[option.name] = str(Path(option.default).absolute())
-            continue
-        values[option.name] = option.convert(raw, _where(sources[option.name], option, config))
-    return _Given(arguments, values, sources, config)
-
-
-def _check_config_path(argv: Sequence[str]) -> None:
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    finder.add_argument("-c", "--config")
-    try:
-        path = finder.parse_known_args(list(argv))[0].config
-    except argparse.ArgumentError:
-        return
-    if path is None:
-        return
-    try:
-        Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        msg = f"config {path!r} cannot be read ({error.strerror}); name another with -c"
-        raise ConfigError(msg) from None
-    except UnicodeDecodeError:
-        msg = f"config {path!r} is not TOML: it is not a text in UTF-8"
-        raise ConfigError(msg) from None
-
-
-def _sources(parser: Any, argv: Sequence[str]) -> dict[str, str]:
-    sources = {option.name: "default" for option in OPTIONS}
-    for source, settings in parser.get_source_to_settings_dict().items():
-        if source.startswith("config_file"):
-            names, label = [key for key in settings if key in BY_NAME], "config"
-        elif source == "environment_variables":
-            variables = {option.variable: option.name for option in OPTIONS}
-            names, label = [variables[key] for key in settings if key in variables], "environment"
-        else:
-            continue
-        sources.update(dict.fromkeys(names, label))
-    given = {word.split("=")[0] for word in argv if word.startswith("-")}
-    for action in parser._actions:
-        stuck = any(
-            word.startswith(name) and len(name) == 2 and not word.startswith("--")
-            for word in argv
-            for name in action.option_strings
-        )
-        if given & set(action.option_strings) or stuck:
-            sources.update(
-                {option.name: "command line" for option in OPTIONS if option.field == action.dest}
-            )
-    return sources
-
-
-def _where(source: str, option: Option, config: CampaignConfig) -> str:
-    if source == "config":
-        return config.keys[option.name]
-    if source == "environment":
-        return f"environment variable {option.variable}"
-    return f"command line, --{option.name}"
-
-
-def _samples(given: _Given) -> tuple[SampleOptions, ...]:
+def _samples(given: Given) -> tuple[SampleOptions, ...]:
     config = given.config
     asked = [option for option in SAMPLE_OPTIONS if given.sources[option.name] != "default"]
     if len(config.samples) > 1 and asked:
         msg = (
-            f"{_where(given.sources[asked[0].name], asked[0], config)}: {config.path} has "
+            f"{place_of(given.sources[asked[0].name], asked[0], config)}: {config.path} has "
             f"{len(config.samples)} samples, and it is not clear which is meant; "
             "change it in the config"
         )
@@ -403,11 +187,11 @@ def load(verb: str, argv: Sequence[str]) -> Settings:
     HvmpiError
         If anything that was given is wrong; names option, variable, or file, line and key.
     """
-    given = _parse(verb, argv)
+    given = parse(verb, argv)
     planned = _planned_verb(verb, given)
     if verb == "plan" and planned == "reconstruct":
         # Its -b is the job size.
-        given = _parse(verb, argv, planned)
+        given = parse(verb, argv, planned)
     timestamp = getattr(given.arguments, "rerun", "") or getattr(given.arguments, "timestamp", "")
     if timestamp:
         return _load_rerun(given, timestamp)
@@ -431,12 +215,12 @@ _SITE_DEFAULTS = {"tmp-dir": "scratch", "nice": "nice", "host-cores": "cores"}
 """Options whose default is what the site says, where it says something."""
 
 
-def _site(given: _Given) -> Site:
+def _site(given: Given) -> Site:
     """Read what was said of the site; fill the options that it has a say in."""
     path = given.values["site-file"]
     chosen = given.sources["site-file"] in ("command line", "environment")
     if path is not None and given.config.site is not None and not chosen:
-        where = _where(given.sources["site-file"], BY_NAME["site-file"], given.config)
+        where = place_of(given.sources["site-file"], BY_NAME["site-file"], given.config)
         msg = f"{where}: site-file is given, and {given.config.path} has a [site] table; keep one"
         raise ConfigError(msg)
     site = read_site(Path(path)) if path is not None else given.config.site
@@ -450,7 +234,7 @@ def _site(given: _Given) -> Site:
     return site
 
 
-def _from_site(given: _Given) -> list[str]:
+def _from_site(given: Given) -> list[str]:
     return [name for name in _SITE_DEFAULTS if given.sources[name] == "site"]
 
 
@@ -467,7 +251,7 @@ def with_scheduling(settings: Settings, values: Mapping[str, Any]) -> Settings:
     return dataclasses.replace(settings, **{**values, "site": make_site(values["site"], str)})
 
 
-def _check_pileup(given: _Given) -> None:
+def _check_pileup(given: Given) -> None:
     """Refuse what would have no effect, unless it is a default that a run wrote down."""
     asked = [
         BY_NAME[name]
@@ -475,7 +259,7 @@ def _check_pileup(given: _Given) -> None:
         if given.sources[name] != "default" and given.values[name] != BY_NAME[name].default
     ]
     for option in asked:
-        where = _where(given.sources[option.name], option, given.config)
+        where = place_of(given.sources[option.name], option, given.config)
         if not given.values["pileup-mu"]:
             msg = (
                 f"{where}: {option.name} is given, and pileup-mu is 0; give pileup-mu, the mean "
@@ -490,7 +274,7 @@ def _check_pileup(given: _Given) -> None:
         raise ConfigError(msg)
 
 
-def _planned_verb(verb: str, given: _Given) -> str:
+def _planned_verb(verb: str, given: Given) -> str:
     if verb != "plan":
         return verb
     if given.arguments.of:
@@ -500,7 +284,7 @@ def _planned_verb(verb: str, given: _Given) -> str:
     return "reconstruct" if holds_files else "run"
 
 
-def _load_rerun(given: _Given, timestamp: str) -> Settings:
+def _load_rerun(given: Given, timestamp: str) -> Settings:
     directory = find_run(Path(given.values["run-dir"]), timestamp)
     run = load_run(directory)
     before = {**dataclasses.asdict(run), **_first_sample(run)}
@@ -575,7 +359,7 @@ def load_run(directory: Path) -> Settings:
         else option.default
         for option in OPTIONS
     }
-    given = _Given(
+    given = Given(
         argparse.Namespace(),
         values,
         {**sources, **{option.name: "default" for option in SAMPLE_OPTIONS}},
