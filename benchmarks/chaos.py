@@ -5,10 +5,10 @@
 
 A run is a campaign of short jobs, started as ``run_chain.sh`` starts it, with three ranks. One of
 its processes is killed -9 or stopped (and perhaps let go on) at a random moment after the first
-line of the journal: before that nothing is there to be lost. ``rerun`` follows
-where the exit code asks for it, or where the one process died that would have given it. Then
-``verify`` must pass, every event be in the training file once, and no process be left. Meanwhile
-another process, this one, opens ``status.h5`` again and again.
+line of the journal: before that nothing is there to be lost. ``rerun`` follows where the exit code
+asks for it, or where the one process died that would have given it. Then ``verify`` must pass,
+every event be in the training file once, and no process be left. Meanwhile another process, this
+one, opens ``status.h5`` again and again.
 
 With ``--crashes``: one campaign of which 1 % of the attempts crash and 0.1 % hang. All jobs must
 be done, with exactly the attempts that follow from the seed.
@@ -367,6 +367,8 @@ def run_trial(trial: Trial, folder: Path) -> Result:
     folder.mkdir(parents=True)
     (folder / "hostfile").write_text("localhost\n")
     run_dir = folder / "runs"
+    # The supervisor tries whether it can make one, and removes it: it would be seen to vanish.
+    run_dir.mkdir()
     result = Result(trial)
     reader = _Reader(run_dir, result)
     began = time.monotonic()
