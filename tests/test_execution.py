@@ -18,6 +18,7 @@ from hvmpi.engine import Step
 from hvmpi.execution import Execution
 from hvmpi.guardian import Guardian
 from hvmpi.payload import PayloadResult
+from hvmpi.session import MARK
 from tests.conftest import wait_for
 
 SEEN = (
@@ -77,6 +78,10 @@ def test_without_a_directory_of_its_own_it_runs_in_the_attempts(
     assert "made by the step before" in files
 
 
+# A shell starts it, and each shell keeps some words of its own; Python adds none with LC_ALL.
+_ADDED = ("PWD", "OLDPWD", "SHLVL", "_", MARK)
+
+
 def test_an_isolated_step_has_its_own_environment_only(
     paths: AttemptPaths, guardian: Guardian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,8 +91,7 @@ def test_an_isolated_step_has_its_own_environment_only(
     step = Step("a", (sys.executable, "-c", SEEN), own, isolated=True)
     assert result(start(step, paths, guardian)).exit_code == 0
     seen, _, _ = json.loads((paths.tmp / "seen.json").read_text())
-    # A shell starts it, and each shell keeps some words of its own; Python adds none with LC_ALL.
-    assert {name: seen[name] for name in seen if name not in ("PWD", "OLDPWD", "SHLVL", "_")} == own
+    assert {name: seen[name] for name in seen if name not in _ADDED} == own
     (paths.tmp / "seen.json").unlink()
     result(start(replace(step, isolated=False), paths, guardian))
     seen, _, _ = json.loads((paths.tmp / "seen.json").read_text())
