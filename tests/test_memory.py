@@ -127,7 +127,9 @@ def test_where_pss_cannot_be_read_it_is_rss(
 def test_above_its_limit_the_whole_session_ends(tmp_path: Path) -> None:
     script = 'trap "" TERM; sleep 600 & echo $! > child; "$0" "$@" & wait; sleep 600'
     began = time.monotonic()
-    ended = run(tmp_path, "sh", "-c", script, *filling(300, "input()"), memory_mb=100)
+    ended = run(
+        tmp_path, "sh", "-c", script, *filling(300, "import time; time.sleep(600)"), memory_mb=100
+    )
     assert 100 < ended.over_mb <= ended.max_rss_mb < 400
     assert not ended.timed_out
     assert not ended.stopped
