@@ -6,12 +6,26 @@ import time
 from collections import deque
 from typing import Any, Protocol
 
-from hvmpi.messages import Message, decode, encode
+from hvmpi.messages import Goodbye, Hello, Message, Stop, decode, encode
 from hvmpi.ranks import survives
 
-__all__ = ["Channel", "Idle", "LocalChannel", "MpiChannel", "local_pair"]
+__all__ = [
+    "MASTER",
+    "Channel",
+    "Idle",
+    "LocalChannel",
+    "MpiChannel",
+    "dismiss",
+    "local_pair",
+    "part",
+]
 
 _TAG = 17
+_LEAVE_S = 10.0
+_PARTING_S = 2.0
+
+MASTER = 0
+"""The rank that all others speak with."""
 
 
 class Channel(Protocol):
@@ -207,6 +221,41 @@ class LocalChannel:
 
     def flush(self, seconds: float) -> None:
         """Do nothing: what was sent is there."""
+
+
+def dismiss(channel: Channel, reason: str) -> None:
+    """Send all other ranks home and see them leave, so that none waits for ever.
+
+    Parameters
+    ----------
+    channel : Channel
+        Rank 0's.
+    reason : str
+    """
+    left = set(range(1, channel.size))
+    for rank in left:
+        channel.send(rank, Stop(reason))
+    idle = Idle()
+    deadline = time.monotonic() + _LEAVE_S
+    while left and time.monotonic() < deadline:
+        for rank, message in channel.receive():
+            if isinstance(message, Goodbye):
+                left.discard(rank)
+                channel.send(rank, Goodbye())
+            elif isinstance(message, Hello):
+                idle.reset()
+        left.difference_update(channel.failed())
+        idle.wait()
+
+
+def part(channel: Channel) -> None:
+    """Wait until the master has heard of all that was sent: a rank that ends may take it along."""
+    idle = Idle()
+    deadline = time.monotonic() + _PARTING_S
+    while time.monotonic() < deadline and MASTER not in channel.failed():
+        if any(isinstance(message, Goodbye) for _, message in channel.receive()):
+            return
+        idle.wait()
 
 
 def local_pair() -> tuple[LocalChannel, LocalChannel]:

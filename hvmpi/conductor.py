@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +12,10 @@ from hvmpi import worker
 from hvmpi.campaign.ledger import replay
 from hvmpi.campaign.plan import make_plan
 from hvmpi.campaign.run import LAUNCH_ID, Run, begin_run, paths_of, refuse_places, resume_run
-from hvmpi.channel import Channel, Idle, MpiChannel, local_pair
+from hvmpi.channel import MpiChannel, dismiss, local_pair
 from hvmpi.engine import Engine, make_engine
 from hvmpi.errors import SetupError
 from hvmpi.master import NO_WORKER, serve
-from hvmpi.messages import Goodbye, Hello, Stop
 from hvmpi.ranks import leave, leave_some_behind, world
 from hvmpi.settings import Settings, load
 from hvmpi.view.failures import hosts_left_out
@@ -52,10 +50,10 @@ def conduct(verb: str, argv: Sequence[str]) -> int:
             return _master(run, channel)
     except BaseException:
         if channel is not None:
-            _dismiss(channel)
+            dismiss(channel, "there is nothing to do")
         raise
     if channel is not None:
-        _dismiss(channel)
+        dismiss(channel, "there is nothing to do")
     return 0
 
 
@@ -132,24 +130,6 @@ def _say_why_deserted(run: Run) -> None:
     config = ["-c", run.settings.config] if run.settings.config else []
     doctor = shlex.join(["python", "-m", "hvmpi", "doctor", *config])
     _say(f"no host is fit: {why}; {doctor} looks at them without running anything")
-
-
-def _dismiss(channel: Channel) -> None:
-    """Send the workers home and see them leave, so that no rank waits for ever."""
-    left = set(range(1, channel.size))
-    for rank in left:
-        channel.send(rank, Stop("there is nothing to do"))
-    idle = Idle()
-    deadline = time.monotonic() + 10.0
-    while left and time.monotonic() < deadline:
-        for rank, message in channel.receive():
-            if isinstance(message, Goodbye):
-                left.discard(rank)
-                channel.send(rank, Goodbye())
-            elif isinstance(message, Hello):
-                idle.reset()
-        left.difference_update(channel.failed())
-        idle.wait()
 
 
 def _say(line: str) -> None:

@@ -27,6 +27,7 @@ from hvmpi.conductor import refuse_early
 from hvmpi.errors import HvmpiError, UsageError
 from hvmpi.hosts import Host, find_silent, read_hostfile, remote_shell
 from hvmpi.launcher import are_here_only, count_ranks, find_launcher
+from hvmpi.master import NO_WORKER
 from hvmpi.mpirun import Mpirun
 from hvmpi.options import OPTIONS
 from hvmpi.settings import Settings, load
@@ -38,8 +39,6 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 DEMO = ("-c", str(CHECKOUT / "configs" / "demo.toml"))
 
 EXIT_CUT_SHORT = 3
-NO_WORKER = "no worker is left"
-"""What the master's completion record begins with when it was left alone."""
 ENDED_BY_MPIRUN = "the master got SIGTERM"
 """What mpirun without ULFM sends when a rank dies; a stop of ours comes as another signal."""
 
@@ -158,7 +157,7 @@ class Supervisor:
         environ = {**environ, LAUNCH_ID: launch_id}
         timestamp = self._directory.name if self._directory else self._settings.timestamp
         pulse = Pulse(self._run_dir, launch_id, timestamp, lease=self._settings.lease)
-        names = [name for name in environ if name.startswith(("HVMPI_", "MPI4PY_"))]
+        names = _exported(environ)
         with self._launcher.hostfile(self._launch.hostfile, hosts) as hostfile:
             command = self._launcher.command(hostfile, self._ranks(hosts), argv, names)
             code, killed = self._mpirun.run(command, environ, pulse.look)
@@ -252,6 +251,11 @@ class Supervisor:
         return EXIT_CUT_SHORT
 
 
+def _exported(environ: Mapping[str, str]) -> list[str]:
+    """List the variables that ranks on other machines need too."""
+    return [name for name in environ if name.startswith(("HVMPI_", "MPI4PY_"))]
+
+
 def _how_ended(code: int) -> str:
     return f"mpirun ended by signal {-code}" if code < 0 else f"mpirun ended with exit code {code}"
 
@@ -281,7 +285,7 @@ def _launch_doctor(launch: _Launch) -> int:
     launcher = find_launcher(os.environ)
     launcher.check(hosts)
     environ = launcher.environment(os.environ)
-    names = [name for name in environ if name.startswith(("HVMPI_", "MPI4PY_"))]
+    names = _exported(environ)
     with launcher.hostfile(launch.hostfile, hosts) as hostfile, Mpirun() as mpirun:
         ranks = launch.ranks or count_ranks(hosts)
         code, _ = mpirun.run(launcher.command(hostfile, ranks, launch.argv, names), environ)

@@ -20,7 +20,7 @@ from hvmpi.campaign.jobs import NEEDED, FailureClass, Job, Outcome, Output, Step
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths, RunPaths
 from hvmpi.campaign.retry import class_of_error
 from hvmpi.campaign.run import paths_of
-from hvmpi.channel import Channel, Idle
+from hvmpi.channel import MASTER, Channel, Idle, part
 from hvmpi.engine import Engine, Inputs, Step, StepOutput, Verdict, make_engine
 from hvmpi.errand import Errand
 from hvmpi.errors import HvmpiError
@@ -50,7 +50,6 @@ from hvmpi.settings import Settings, load_run, with_scheduling
 
 __all__ = ["Worker", "serve"]
 
-MASTER = 0
 _STUCK = ", and cannot be killed: a file system that it uses does not answer"
 
 _MASTER_LEASES = 3.0
@@ -58,7 +57,6 @@ _MASTER_LEAST_S = 60.0
 """A master is given more time than a worker: without it all is over."""
 _ORPHAN_S = 8.0
 """How long payloads may take to end when there is nobody left to tell of it."""
-_PARTING_S = 2.0
 _ERRAND_LEASES = 10.0
 _ERRAND_LEAST_S = 600.0
 """Sums and copies of large outputs take their time; a file system that stalls takes for ever."""
@@ -506,15 +504,5 @@ def serve(channel: Channel) -> bool:
             idle.wait()
     if worker.orphaned_at is not None:
         return False
-    _part(channel)
+    part(channel)
     return True
-
-
-def _part(channel: Channel) -> None:
-    """Wait until the master has heard of all that was sent: a rank that ends may take it along."""
-    idle = Idle()
-    deadline = time.monotonic() + _PARTING_S
-    while time.monotonic() < deadline and MASTER not in channel.failed():
-        if any(isinstance(message, Goodbye) for _, message in channel.receive()):
-            return
-        idle.wait()

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from hvmpi import __version__
-from hvmpi.channel import Channel, Idle, MpiChannel
+from hvmpi.channel import MASTER, Channel, Idle, MpiChannel, dismiss, part
 from hvmpi.engine import Check, Engine, make_engine
 from hvmpi.errors import HvmpiError
 from hvmpi.hosts import usable_cores
@@ -25,8 +25,6 @@ from hvmpi.versions import mpi_library
 from hvmpi.view.table import print_table
 
 __all__ = ["main"]
-
-_LEAVE_S = 10.0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         settings = load("doctor", argv)
         checks = _everywhere(settings, channel)
     finally:
-        _dismiss(channel)
+        dismiss(channel, "the doctor is done")
     return _answer(checks)
 
 
@@ -112,22 +110,22 @@ def _assist(channel: Channel, argv: Sequence[str]) -> None:
         engine = make_engine(settings)
     except HvmpiError as error:
         reason = str(error)
-    channel.send(0, Hello(host, os.getpid(), reason, usable_cores(), __version__, time.time()))
+    channel.send(MASTER, Hello(host, os.getpid(), reason, usable_cores(), __version__, time.time()))
     examination: Examination | None = None
     base: tuple[Check, ...] = ()
     idle = Idle()
     while True:
         for _, message in channel.receive():
             if isinstance(message, Stop):
-                channel.send(0, Goodbye())
-                channel.flush(_LEAVE_S)
+                channel.send(MASTER, Goodbye())
+                part(channel)
                 return
             if isinstance(message, Examine) and settings is not None and engine is not None:
                 base = tuple(_checks(settings, engine))
                 examination = Examination(engine, settings.preflight_timeout)
         checks = examination.poll() if examination is not None else None
         if checks is not None:
-            channel.send(0, Examined(host, (*base, *checks)))
+            channel.send(MASTER, Examined(host, (*base, *checks)))
             examination = None
         idle.wait()
 
@@ -171,13 +169,3 @@ def _everywhere(settings: Settings, channel: Channel) -> list[tuple[str, Check]]
         idle.wait()
     found += [("?", Check(f"rank {rank}", False, "says nothing")) for rank in sorted(silent)]
     return sorted(found, key=lambda row: (row[0] != here, row[0]))
-
-
-def _dismiss(channel: Channel) -> None:
-    left = set(range(1, channel.size))
-    for rank in left:
-        channel.send(rank, Stop("the doctor is done"))
-    idle, deadline = Idle(), time.monotonic() + _LEAVE_S
-    while left and time.monotonic() < deadline:
-        left -= {rank for rank, message in channel.receive() if isinstance(message, Goodbye)}
-        idle.wait()
