@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hvmpi.campaign.paths import AttemptPaths
 from hvmpi.engine import Step
+from hvmpi.files import write_private
 from hvmpi.guardian import Guardian
 from hvmpi.payload import Payload, PayloadResult, child_environment
 
@@ -64,7 +65,7 @@ class Execution:
             shutil.rmtree(step.directory, ignore_errors=True)
             step.directory.mkdir(mode=0o700, parents=True)
         for path, text in step.files.items():
-            _write(path, text)
+            write_private(path, text)
         self._payload = Payload(
             step.argv,
             environment=(
@@ -113,14 +114,6 @@ class Execution:
                 _move(path, kept)
             except OSError as error:
                 self.lost = self.lost or error
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    path.touch(0o700, exist_ok=False)
-    # Whatever bytes came in with words of a command line go out as they were.
-    path.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _move(path: Path, kept: Path) -> None:

@@ -8,7 +8,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["publish_mode", "rename_beside", "sha256_of", "sync_directory", "write_whole"]
+__all__ = [
+    "publish_mode",
+    "rename_beside",
+    "sha256_of",
+    "sync_directory",
+    "sync_file",
+    "write_private",
+    "write_whole",
+]
 
 
 def publish_mode(mode: int = 0o444) -> int:
@@ -16,6 +24,15 @@ def publish_mode(mode: int = 0o444) -> int:
     umask = os.umask(0o077)
     os.umask(umask)
     return mode & ~umask & ~0o002
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new text that is its owner's alone to read, write and execute: a script."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.touch(0o700, exist_ok=False)
+    # Whatever bytes came in with words of a command line go out as they were.
+    path.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 @contextlib.contextmanager

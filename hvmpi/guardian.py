@@ -10,9 +10,25 @@ import weakref
 
 from hvmpi import session
 
-__all__ = ["Guardian"]
+__all__ = ["Guardian", "telling"]
 
 _DISMISSAL_S = 10.0
+
+
+def telling(also: str = "") -> tuple[str, ...]:
+    """Give the words to put before a command that is started on what `Guardian.listen` gives.
+
+    What the guardian hears comes from the session itself, before anything else runs in it: a worker
+    that is killed at any moment leaves either no session or one that the guardian knows of. All
+    that the command starts bears the session's mark.
+
+    Parameters
+    ----------
+    also : str
+        Shell commands that are carried out before it, each with its semicolon.
+    """
+    words = f'echo "+$$" >&0; {also}export {session.MARK}=$$; exec "$@" </dev/null'
+    return "/bin/sh", "-c", words, "sh"
 
 
 class Guardian:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hvmpi.guardian import Guardian
+from hvmpi.guardian import Guardian, telling
 from hvmpi.memory import Meter
-from hvmpi.session import MARK, end_session, signal_session
+from hvmpi.session import end_session, signal_session
 
 __all__ = ["Payload", "PayloadResult", "child_environment"]
 
@@ -22,13 +22,8 @@ _GRACE_S = 5.0
 _LINGER_S = 10.0
 _STUCK_S = 4.0
 
-# What the guardian hears comes from the session itself, before anything else runs in it: a worker
-# that is killed at any moment leaves either no session or one that the guardian knows of. What it
-# makes is its owner's alone until it is published.
-_TELL = (
-    'echo "+$$" >&0; umask 077; {{ echo {score} >/proc/self/oom_score_adj; }} 2>/dev/null; '
-    'export {mark}=$$; exec "$@" </dev/null'
-)
+# What a payload makes is its owner's alone until it is published.
+_ALSO = "umask 077; {{ echo {score} >/proc/self/oom_score_adj; }} 2>/dev/null; "
 
 _OOM_SCORE = 500
 """Added to a rank's own: where memory runs out, the kernel takes a payload first, never a rank."""
@@ -246,7 +241,7 @@ class Payload:
 
 def _prefix(nice: int) -> list[str]:
     score = min(_own_oom_score() + _OOM_SCORE, _OOM_SCORE_MOST)
-    prefix = ["/bin/sh", "-c", _TELL.format(score=score, mark=MARK), "sh"]
+    prefix = [*telling(_ALSO.format(score=score))]
     setpriv = shutil.which("setpriv")
     if setpriv is not None:
         # The first process goes at once, and goes if somebody kills the guardian, too.

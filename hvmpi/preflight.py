@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import enum
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hvmpi import __version__
 from hvmpi.engine import Check, Engine
+from hvmpi.errand import Errand
 from hvmpi.errors import HvmpiError
 from hvmpi.messages import Hello
 
@@ -61,11 +60,8 @@ class Examination:
     def __init__(self, engine: Engine, timeout: float) -> None:
         self._engine = engine
         self._timeout = timeout
-        self._deadline = time.monotonic() + timeout
         self._checks: list[Check] = []
-        # It may hang in a file system for ever, and must not keep this process from its end.
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
+        self._errand = Errand(self._look, timeout)
 
     def _look(self) -> None:
         # What is looked at must be over a little before this is.
@@ -81,13 +77,15 @@ class Examination:
 
     def poll(self) -> tuple[Check, ...] | None:
         """Give what was found when it is over."""
-        if not self._thread.is_alive():
-            return tuple(self._checks)
-        if time.monotonic() < self._deadline:
+        if not self._errand.over():
             return None
         found = tuple(self._checks)
-        looked = "not everything answered" if found else "nothing answered"
-        return (*found, Check("preflight", False, f"{looked} in {self._timeout:g} s"))
+        try:
+            self._errand.result()
+        except TimeoutError:
+            looked = "not everything answered" if found else "nothing answered"
+            return (*found, Check("preflight", False, f"{looked} in {self._timeout:g} s"))
+        return tuple(self._checks)
 
 
 class Standing(enum.Enum):

@@ -20,7 +20,8 @@ from hvmpi.athena.chain import Chain
 from hvmpi.athena.script import SETUP_FAILED, StepScript, atlas_container, site_binds
 from hvmpi.athena.tags import Tag
 from hvmpi.engine import Check
-from hvmpi.guardian import Guardian
+from hvmpi.files import write_private
+from hvmpi.guardian import Guardian, telling
 from hvmpi.hosts import usable_cores
 from hvmpi.session import end_session
 from hvmpi.settings import Settings
@@ -33,8 +34,6 @@ _Run = Callable[[Sequence[str], dict[str, str], float], _Ended]
 
 _ANSWER_S = 20.0
 _PAUSE_S = 0.02
-_TELL = 'echo "+$$" >&0; exec "$@" </dev/null'
-"""The guardian hears of a session from itself, before anything else runs in it."""
 
 
 def examine(
@@ -172,8 +171,7 @@ def _release(
         only_set_up=True,
     )
     for path, text in script.files().items():
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o700)
+        write_private(path, text)
     left = max(deadline - time.monotonic(), 0.1)
     code, said = run(script.command, dict(script.environment), left)
     failed = directory / SETUP_FAILED
@@ -197,7 +195,7 @@ def _run(
     """Run a command, of which nothing is left whatever becomes of this process."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", _TELL, "sh", *argv],
+            [*telling(), *argv],
             env=environment,
             stdin=listening,
             stdout=output,
