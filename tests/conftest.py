@@ -21,6 +21,8 @@ from hvmpi.__main__ import main
 from hvmpi.campaign import journal
 from hvmpi.campaign.ledger import Ledger, replay
 from hvmpi.campaign.status import Status, read_status
+from hvmpi.guardian import Guardian
+from hvmpi.payload import Payload, PayloadResult, child_environment
 
 # Draws are slow where the machine has other work; that is no fault of theirs.
 settings.register_profile("hvmpi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -214,6 +216,33 @@ def wait_for(what: Callable[[], object], seconds: float = 30.0) -> None:
     while not what():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.02)
+
+
+def start_payload(
+    tmp_path: Path,
+    *argv: str,
+    timeout: float = 60.0,
+    nice: int = 0,
+    memory_mb: int | None = None,
+) -> Payload:
+    """Start a payload in a directory, with a guardian of its own."""
+    return Payload(
+        argv,
+        environment=child_environment(tmp_path, {}),
+        directory=tmp_path,
+        log=tmp_path / "step.log",
+        nice=nice,
+        timeout=timeout,
+        guardian=Guardian(),
+        memory_mb=memory_mb,
+    )
+
+
+def result_of(payload: Payload) -> PayloadResult:
+    """Wait until a payload has ended."""
+    while (ended := payload.poll()) is None:
+        time.sleep(0.005)
+    return ended
 
 
 def clean_environment() -> dict[str, str]:

@@ -17,11 +17,19 @@ import pytest
 
 from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import FailureClass, Kind, Outcome
-from hvmpi.guardian import Guardian
 from hvmpi.memory import HoldBack, HostMemory, job_memory, use_of_session
-from hvmpi.payload import Payload, PayloadResult, child_environment
+from hvmpi.payload import PayloadResult
 from hvmpi.settings import load
-from tests.conftest import THREE_JOBS, Place, RunOnDisk, noop, shell, wait_for
+from tests.conftest import (
+    THREE_JOBS,
+    Place,
+    RunOnDisk,
+    noop,
+    result_of,
+    shell,
+    start_payload,
+    wait_for,
+)
 from tests.test_placement import Scene
 
 PYTHON = (sys.executable, "-S", "-c")
@@ -34,19 +42,7 @@ def filling(mb: int, then: str = "") -> tuple[str, ...]:
 
 
 def run(tmp_path: Path, *argv: str, memory_mb: int | None = None) -> PayloadResult:
-    payload = Payload(
-        argv,
-        environment=child_environment(tmp_path, {}),
-        directory=tmp_path,
-        log=tmp_path / "step.log",
-        nice=0,
-        timeout=60.0,
-        guardian=Guardian(),
-        memory_mb=memory_mb,
-    )
-    while (ended := payload.poll()) is None:
-        time.sleep(0.005)
-    return ended
+    return result_of(start_payload(tmp_path, *argv, memory_mb=memory_mb))
 
 
 @pytest.fixture

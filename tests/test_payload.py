@@ -7,15 +7,14 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from hvmpi.guardian import Guardian
-from hvmpi.payload import Payload, PayloadResult, child_environment
-from tests.conftest import Place, noop, wait_for
+from hvmpi.payload import Payload, child_environment
+from tests.conftest import Place, noop, result_of, start_payload, wait_for
 
 SEEN = """
 import json, os, sys
@@ -47,21 +46,7 @@ LAUNCHERS = (
 
 
 def start(tmp_path: Path, script: str, *, timeout: float = 60.0, nice: int = 10) -> Payload:
-    return Payload(
-        ("/bin/sh", "-c", script),
-        environment=child_environment(tmp_path, {}),
-        directory=tmp_path,
-        log=tmp_path / "step.log",
-        nice=nice,
-        timeout=timeout,
-        guardian=Guardian(),
-    )
-
-
-def result(payload: Payload) -> PayloadResult:
-    while (ended := payload.poll()) is None:
-        time.sleep(0.01)
-    return ended
+    return start_payload(tmp_path, "/bin/sh", "-c", script, timeout=timeout, nice=nice)
 
 
 @pytest.mark.parametrize("ranks", [0, 2])
@@ -102,7 +87,7 @@ def test_the_environment_is_an_allow_list(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_it_used(tmp_path: Path) -> None:
     program = "import time; held = b'x' * 60_000_000; time.sleep(0.5); print(60000000)"
     script = f'{sys.executable} -c "{program}"; exit 5'
-    ended = result(start(tmp_path, script))
+    ended = result_of(start(tmp_path, script))
     assert ended.exit_code == 5
     assert ended.cpu_s > 0
     assert ended.wall_s > 0
@@ -114,16 +99,16 @@ def test_what_it_used(tmp_path: Path) -> None:
 
 def test_output_and_complaints_go_to_the_log_behind_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "step.log").write_text("before\n")
-    result(start(tmp_path, "echo out; echo err >&2"))
+    result_of(start(tmp_path, "echo out; echo err >&2"))
     assert (tmp_path / "step.log").read_text() == "before\nout\nerr\n"
 
 
 def test_a_signal_is_a_negative_exit_code(tmp_path: Path) -> None:
-    assert result(start(tmp_path, "kill -SEGV $$")).exit_code == -11
+    assert result_of(start(tmp_path, "kill -SEGV $$")).exit_code == -11
 
 
 def test_its_time_limit(tmp_path: Path) -> None:
-    ended = result(start(tmp_path, "exec sleep 600", timeout=0.2))
+    ended = result_of(start(tmp_path, "exec sleep 600", timeout=0.2))
     assert ended.timed_out
     assert ended.exit_code == -15
 
@@ -131,7 +116,7 @@ def test_its_time_limit(tmp_path: Path) -> None:
 def test_stop(tmp_path: Path) -> None:
     payload = start(tmp_path, "exec sleep 600")
     payload.stop()
-    ended = result(payload)
+    ended = result_of(payload)
     assert ended.stopped
     assert not ended.timed_out
 
@@ -145,7 +130,7 @@ def test_grandchildren_end_with_it(tmp_path: Path, how: str, start_it: str) -> N
     wait_for(lambda: child.exists() and child.read_text().endswith("\n"))
     if how == "stop":
         payload.stop()
-    result(payload)
+    result_of(payload)
     number = int(child.read_text())
     wait_for(
         lambda: (
@@ -170,16 +155,8 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
 
 def test_words_never_pass_through_a_shell(tmp_path: Path) -> None:
     words = ("printf", "%s\n", "$HOME `id` ; rm -rf * 'x' \"y\"", "größe")
-    payload = Payload(
-        words,
-        environment=child_environment(tmp_path, {}),
-        directory=tmp_path,
-        log=tmp_path / "step.log",
-        nice=0,
-        timeout=60.0,
-        guardian=Guardian(),
-    )
-    assert result(payload).exit_code == 0
+    payload = start_payload(tmp_path, *words)
+    assert result_of(payload).exit_code == 0
     assert (tmp_path / "step.log").read_text().splitlines() == list(words[2:])
 
 
@@ -213,7 +190,7 @@ def test_it_never_reads_what_we_could_read(tmp_path: Path) -> None:
     os.dup2(reading, 0)
     try:
         payload = start(tmp_path, "readlink /proc/self/fd/0; cat", timeout=5.0)
-        assert result(payload).exit_code == 0
+        assert result_of(payload).exit_code == 0
     finally:
         os.dup2(kept, 0)
         for handle in (kept, reading, writing):
