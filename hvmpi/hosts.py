@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from hvmpi.cgroups import control_groups
 from hvmpi.errors import InputError
 
 __all__ = [
@@ -205,33 +206,9 @@ def usable_cores(root: Path = Path("/")) -> int:
     (``cpu.cfs_quota_us``) in the kernel's documentation; the strictest of all levels holds.
     """
     cores = len(os.sched_getaffinity(0))
-    quotas = [quota for group in _cpu_groups(root) if (quota := _quota(group)) is not None]
+    found = control_groups("cpu", root / "proc", root).values()
+    quotas = [quota for groups in found for group in groups if (quota := _quota(group)) is not None]
     return max(1, min([cores, *(int(quota) for quota in quotas)]))
-
-
-def _cpu_groups(root: Path) -> list[Path]:
-    """Folders of the control groups that limit this process's cores, each with those above it."""
-    try:
-        memberships = (root / "proc/self/cgroup").read_text().splitlines()
-        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
-    except OSError:
-        return []
-    own = {}
-    for line in memberships:
-        _, controllers, name = line.split(":", 2)
-        if not controllers or "cpu" in controllers.split(","):
-            own["cgroup" if controllers else "cgroup2"] = name.strip("/")
-    groups = []
-    for line in mounts:
-        before, _, after = line.partition(" - ")
-        mount = root / before.split()[4].lstrip("/")
-        kind, _, options = after.split(maxsplit=2)
-        if kind in own and (kind == "cgroup2" or "cpu" in re.split("[ ,]", options)):
-            # In a container the mount may begin at the container's own group: the path below it
-            # is then not there, and the mount itself is the group.
-            group = mount / own[kind]
-            groups += [group, *(above for above in group.parents if above.is_relative_to(mount))]
-    return groups
 
 
 def _quota(group: Path) -> float | None:

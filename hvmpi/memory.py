@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from hvmpi.cgroups import V1, V2, control_groups
+from hvmpi.session import is_of, processes
 from hvmpi.settings import Settings
 
 __all__ = ["HoldBack", "HostMemory", "Meter", "Use", "job_memory", "use_of_session"]
@@ -158,10 +160,15 @@ class _Kind:
     kills: str
 
 
-_V1 = _Kind(
-    "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "memory.oom_control"
-)
-_V2 = _Kind("memory.max", "memory.current", "inactive_file", "memory.events")
+_KINDS = {
+    V1: _Kind(
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+        "memory.oom_control",
+    ),
+    V2: _Kind("memory.max", "memory.current", "inactive_file", "memory.events"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,15 +259,7 @@ class HoldBack:
 
 
 def _processes(session: int) -> list[str]:
-    found = []
-    with os.scandir("/proc") as entries:
-        for name in [entry.name for entry in entries if entry.name.isdigit()]:
-            try:
-                if os.getsid(int(name)) == session:
-                    found.append(name)
-            except OSError:
-                continue
-    return found
+    return [str(pid) for pid in processes() if is_of(pid, session)]
 
 
 def _use(processes: list[str]) -> Use:
@@ -285,39 +284,10 @@ def _largest_rss_mb(pid: str | int) -> float:
 
 @functools.cache
 def _groups(proc: Path) -> tuple[_Group, ...]:
-    """List this process's control group of memory and those above it."""
-    paths: dict[_Kind, str] = {}
-    for line in _read(proc / "self" / "cgroup").splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if "memory" in controllers.split(","):
-            paths[_V1] = path
-        elif number == "0" and not controllers:
-            paths.setdefault(_V2, path)
-    kind = _V1 if _V1 in paths else _V2
-    mount = _mount(proc, kind)
-    if mount is None or kind not in paths:
-        return ()
-    root, point = mount
-    inside = paths[kind].removeprefix(root).strip("/")
-    own = point / inside
-    # In a container the path may be the one outside, and what is mounted the container's own.
-    own = own if own.is_dir() and ".." not in own.parts else point
-    above = [own, *own.parents]
-    return tuple(_Group(directory, kind) for directory in above[: above.index(point) + 1])
-
-
-def _mount(proc: Path, kind: _Kind) -> tuple[str, Path] | None:
-    """Find which part of the tree of control groups is mounted, and where."""
-    for line in _read(proc / "self" / "mountinfo").splitlines():
-        before, _, after = line.partition(" - ")
-        words, system = before.split(), after.split()
-        if len(words) < 5 or len(system) < 3:
-            continue
-        is_v1 = system[0] == "cgroup" and "memory" in system[2].split(",")
-        if is_v1 if kind is _V1 else system[0] == "cgroup2":
-            return words[3].rstrip("/"), Path(words[4])
-    return None
+    """List this process's control groups of memory, of the version that limits it."""
+    found = control_groups("memory", proc)
+    version = V1 if V1 in found else V2
+    return tuple(_Group(directory, _KINDS[version]) for directory in found.get(version, ()))
 
 
 def _value(path: Path, name: str) -> int | None:

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-__all__ = ["MARK", "end_session", "signal_session"]
+__all__ = ["MARK", "end_session", "is_of", "processes", "signal_session"]
 
 MARK = "PAYLOAD_SESSION"
 """The variable that holds the session's number in the environment of all that began in it."""
@@ -22,6 +22,20 @@ MARK = "PAYLOAD_SESSION"
 _PATIENCE_S = 60.0
 _PAUSE_S = 0.02
 _LARGEST_ENVIRONMENT = 1 << 20
+
+
+def processes() -> list[int]:
+    """List the numbers of all processes of this machine."""
+    with os.scandir("/proc") as entries:
+        return [int(entry.name) for entry in entries if entry.name.isdigit()]
+
+
+def is_of(pid: int, session: int) -> bool:
+    """Say whether a process is of a session; one that is gone is of none."""
+    try:
+        return os.getsid(pid) == session
+    except OSError:
+        return False
 
 
 def signal_session(session: int, number: int) -> bool:
@@ -41,13 +55,12 @@ def signal_session(session: int, number: int) -> bool:
     """
     found = False
     mark = f"{MARK}={session}\0".encode()
-    with os.scandir("/proc") as entries:
-        for name in [entry.name for entry in entries if entry.name.isdigit()]:
-            # What is gone meanwhile, or belongs to another user, is none of ours.
-            with contextlib.suppress(OSError):
-                if os.getsid(int(name)) == session or _is_marked(name, mark):
-                    os.kill(int(name), number)
-                    found |= not _is_zombie(name)
+    for pid in processes():
+        # What is gone meanwhile, or belongs to another user, is none of ours.
+        with contextlib.suppress(OSError):
+            if is_of(pid, session) or _is_marked(pid, mark):
+                os.kill(pid, number)
+                found |= not _is_zombie(pid)
     return found
 
 
@@ -59,8 +72,8 @@ def end_session(session: int) -> bool:
     return not any(signal_session(session, signal.SIGKILL) for _ in range(2))
 
 
-def _is_marked(name: str, mark: bytes) -> bool:
-    handle = os.open(f"/proc/{name}/environ", os.O_RDONLY)
+def _is_marked(pid: int, mark: bytes) -> bool:
+    handle = os.open(f"/proc/{pid}/environ", os.O_RDONLY)
     try:
         environment = os.read(handle, _LARGEST_ENVIRONMENT)
     finally:
@@ -68,8 +81,8 @@ def _is_marked(name: str, mark: bytes) -> bool:
     return environment.startswith(mark) or b"\0" + mark in environment
 
 
-def _is_zombie(name: str) -> bool:
-    handle = os.open(f"/proc/{name}/stat", os.O_RDONLY)
+def _is_zombie(pid: int) -> bool:
+    handle = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
     try:
         # The name of the program, in brackets, may hold anything.
         return os.read(handle, 4096).rpartition(b")")[2].split()[0] in (b"Z", b"X")
