@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from hvmpi import __version__
 from hvmpi.campaign.jobs import FailureClass, JobState, Kind, Outcome
+from hvmpi.campaign.journal import LeftOut
 from hvmpi.campaign.ledger import Ledger, replay
 from hvmpi.campaign.lock import holder
 from hvmpi.campaign.paths import MERGED_STEM, SUFFIXES, RunPaths, job_stem, library_stem
@@ -92,8 +94,7 @@ def _steps(ledger: Ledger) -> npt.NDArray[Any]:
     return _with_columns(steps, {"step": names[steps["step"]]})
 
 
-def _left_out(ledger: Ledger) -> npt.NDArray[Any]:
-    ranks = ledger.left_out
+def _left_out(ranks: Sequence[LeftOut]) -> npt.NDArray[Any]:
     hosts, reasons = _texts([r.host for r in ranks]), _texts([r.reason for r in ranks])
     fields = [("host", hosts.dtype), ("rank", "i4"), ("reason", reasons.dtype)]
     table = np.zeros(len(ranks), dtype=fields)
@@ -147,7 +148,7 @@ def _image(ledger: Ledger, settings: dict[str, Any], state: str) -> io.BytesIO:
         file["attempts"] = _with_enums(ledger.attempts)
         file["steps"] = _steps(ledger)
         file["event_files"] = _event_files(ledger)
-        file["left_out"] = _left_out(ledger)
+        file["left_out"] = _left_out(ledger.left_out)
         file["hosts"] = _named(ledger.hosts, "name")
         file["reasons"] = _named(ledger.reasons, "text")
         file["places"] = _named(ledger.places, "text")
@@ -247,7 +248,7 @@ def _read(source: Path | io.BytesIO, path: Path) -> Status:
         attempts=_joined(tables["attempts"], texts),
         steps=_decode_table(tables["steps"]),
         event_files=files,
-        left_out=_decode_table(tables.get("left_out", _left_out(Ledger()))),
+        left_out=_decode_table(tables.get("left_out", _left_out(()))),
     )
 
 
