@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -636,8 +637,15 @@ def is_rank(process: psutil.Process, rank: str) -> bool:
 
 def wait_for_files(directory: Path, pattern: str, process: subprocess.Popen[str]) -> list[Path]:
     deadline = time.monotonic() + 60
-    while not (found := list(directory.glob(pattern))):
+    while not (found := _found(directory, pattern)):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, f"{pattern} did not come"
         time.sleep(0.02)
     return found
+
+
+def _found(directory: Path, pattern: str) -> list[Path]:
+    # The look before the start makes the directory and takes it away again.
+    with contextlib.suppress(FileNotFoundError):
+        return list(directory.glob(pattern))
+    return []
