@@ -4,11 +4,11 @@
     python benchmarks/chaos.py --crashes [--jobs 10000] [--seed 1]
 
 A run is a campaign of short jobs, started as ``run_chain.sh`` starts it, with three ranks. One of
-its processes is killed -9 or stopped (and perhaps let go on) at a random moment after the first
-line of the journal: before that nothing is there to be lost. ``rerun`` follows where the exit code
-asks for it, or where the one process died that would have given it. Then ``verify`` must pass,
-every event be in the training file once, and no process be left. Meanwhile another process, this
-one, opens ``status.h5`` again and again.
+its processes is killed -9 or stopped (and perhaps let go on) at a random moment, of the start or
+after the first line of the journal. ``rerun`` follows where the exit code asks for it, or where the
+one process died that would have given it: before the run began, the same command again. Then
+``verify`` must pass, every event be in the training file once, and no process be left. Meanwhile
+another process, this one, opens ``status.h5`` again and again.
 
 With ``--crashes``: one campaign of which 1 % of the attempts crash and 0.1 % hang. All jobs must
 be done, with exactly the attempts that follow from the seed.
@@ -53,6 +53,10 @@ LEASE_S = 2.0
 JOB_TIMEOUT_S = 5.0
 LATEST_BLOW_S = 3.5
 """A campaign that nobody disturbs takes about as long."""
+EARLY = 0.25
+"""Of the runs, those that are struck before or while their ranks start."""
+START_S = 2.5
+START_TIMEOUT_S = 15.0
 LIMIT_S = 300.0
 LEAVE_S = 20.0
 EXIT_CUT_SHORT = 3
@@ -103,8 +107,10 @@ class Trial:
     number : int
     victim : Victim
     blow : Blow
+    early : bool
+        Whether the moment counts from the start, not from the first line of the journal.
     after_s : float
-        Seconds from the first line of the journal.
+        Seconds.
     pause_s : float
         Seconds until a process that was stopped a while goes on.
     choice : float
@@ -114,6 +120,7 @@ class Trial:
     number: int
     victim: Victim
     blow: Blow
+    early: bool
     after_s: float
     pause_s: float
     choice: float
@@ -158,11 +165,13 @@ def draw(seed: int, number: int) -> Trial:
         # A supervisor that is stopped waits for whoever stopped it, as any program of a shell.
         blows, weights = [*blows, Blow.STOP], [*weights, 0.15]
     (blow,) = random_.choices(blows, weights)
+    early = random_.random() < EARLY and victim not in (Victim.PAYLOAD, Victim.GUARDIAN)
     return Trial(
         number,
         victim,
         blow,
-        after_s=random_.uniform(0.0, LATEST_BLOW_S),
+        early,
+        after_s=random_.uniform(0.0, START_S if early else LATEST_BLOW_S),
         pause_s=random_.uniform(0.2, 3 * LEASE_S),
         choice=random_.random(),
     )
@@ -312,7 +321,8 @@ def _strike(trial: Trial, started: subprocess.Popen[bytes], run_dir: Path) -> ps
             path.stat().st_size > 0 for path in run_dir.glob("*/journal.jsonl")
         )
 
-    _until(begun, LIMIT_S)
+    if not trial.early:
+        _until(begun, LIMIT_S)
     time.sleep(trial.after_s)
     deadline = time.monotonic() + 1.0
     while started.poll() is None and time.monotonic() < deadline:
@@ -373,10 +383,16 @@ def run_trial(trial: Trial, folder: Path) -> Result:
     reader = _Reader(run_dir, result)
     began = time.monotonic()
     words = (f"--num-batches={BATCHES}", f"--batch-size={BATCH_SIZE}", f"--job-size={JOB_SIZE}")
-    limits = (f"--lease={LEASE_S:g}", f"--job-timeout={JOB_TIMEOUT_S:g}", f"--run-dir={run_dir}")
+    limits = (
+        f"--lease={LEASE_S:g}",
+        f"--job-timeout={JOB_TIMEOUT_S:g}",
+        f"--start-timeout={START_TIMEOUT_S:g}",
+        f"--run-dir={run_dir}",
+    )
+    command = [*_campaign(HALF_BY_HALF), *words, *limits]
     reader.start()
     try:
-        started = _supervise(folder, *_campaign(HALF_BY_HALF), *words, *limits)
+        started = _supervise(folder, *command)
         with _known(psutil.Process(started.pid)) as processes:
             victim = _strike(trial, started, run_dir)
             result.hit = victim is not None
@@ -392,18 +408,21 @@ def run_trial(trial: Trial, folder: Path) -> Result:
                     victim.resume()
             _see_all_leave(processes, result)
         died = code == -signal.SIGKILL and trial.victim is Victim.SUPERVISOR
-        runs = list(run_dir.iterdir())
-        if (code == EXIT_CUT_SHORT or died) and len(runs) == 1:
+        runs = _begun(run_dir)
+        if code == EXIT_CUT_SHORT or died:
             result.reruns += 1
-            again = _supervise(folder, "rerun", runs[0].name, f"--run-dir={run_dir}")
+            rerun = ("rerun", runs[0].name, f"--run-dir={run_dir}") if runs else command
+            again = _supervise(folder, *rerun)
             with _known(psutil.Process(again.pid)) as processes:
                 code = _wait(again, result)
                 _see_all_leave(processes, result)
         if code:
             result.problems.append(f"exit code {code}")
+        runs = _begun(run_dir)
         if len(runs) == 1:
             resumed = journal.read_entries(runs[0] / "journal.jsonl")
-            result.restarts = sum(isinstance(e, journal.Resumed) for e in resumed) - result.reruns
+            resumptions = sum(isinstance(entry, journal.Resumed) for entry in resumed)
+            result.restarts = max(resumptions - result.reruns, 0)
             result.problems += _verify(runs[0])
         else:
             result.problems.append(f"there are {len(runs)} runs")
@@ -414,6 +433,15 @@ def run_trial(trial: Trial, folder: Path) -> Result:
         reader.join()
     result.wall_s = time.monotonic() - began
     return result
+
+
+def _begun(run_dir: Path) -> list[Path]:
+    """List the runs whose plan was written: in others there is nothing that could be lost."""
+    return [
+        path.parent
+        for path in sorted(run_dir.glob("*/journal.jsonl"))
+        if any(isinstance(e, journal.PlanComplete) for e in journal.read_entries(path))
+    ]
 
 
 def _wait(started: subprocess.Popen[bytes], result: Result) -> int:
@@ -554,7 +582,8 @@ def _run_all(numbers: Sequence[int], seed: int, at_once: int, root: Path) -> int
     def one(number: int) -> Result:
         trial = draw(seed, number)
         result = run_trial(trial, root / f"{number:04d}")
-        what = f"run {number}: {trial.victim.value} {trial.blow.value} after {trial.after_s:.2f} s"
+        when = f"{trial.after_s:.2f} s" + " of the start" * trial.early
+        what = f"run {number}: {trial.victim.value} {trial.blow.value} after {when}"
         ended = "; ".join(result.problems) or ("verified" if result.hit else "verified, not hit")
         print(f"{what}: {ended} ({result.wall_s:.1f} s)", file=sys.stderr, flush=True)
         if not result.problems:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -103,6 +106,7 @@ class Mpirun:
             if self._process.poll() is None:
                 _kill_tree(self._process)
                 self._process.wait()
+            _remove_leavings(self._process.pid, environ)
             self._process = None
 
     def pause(self, seconds: float) -> None:
@@ -147,6 +151,12 @@ def _kill_tree(process: subprocess.Popen[bytes]) -> None:
             with contextlib.suppress(psutil.Error):
                 if session.__file__ not in member.cmdline():
                     member.kill()
+
+
+def _remove_leavings(pid: int, environ: Mapping[str, str]) -> None:
+    """Remove what an Open MPI that was killed leaves: one of the same number would not start."""
+    place = environ.get("TMPDIR") or tempfile.gettempdir()
+    shutil.rmtree(Path(place) / f"ompi.{pid}", ignore_errors=True)
 
 
 def _end_with_parent() -> None:

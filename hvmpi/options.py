@@ -466,6 +466,15 @@ OPTIONS: tuple[Option, ...] = (
         scheduling=True,
     ),
     Option(
+        "start-timeout",
+        "float",
+        120.0,
+        "seconds in which the ranks must have begun the run, or run_chain.sh starts them again",
+        _HOW,
+        above=0,
+        scheduling=True,
+    ),
+    Option(
         "host-cores",
         "int",
         None,

@@ -90,6 +90,7 @@ class Settings:
     lease: float
     time_limit: float | None
     max_restarts: int
+    start_timeout: float
     host_cores: int | None
     preflight_timeout: float
     nice: int

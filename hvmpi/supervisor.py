@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import math
 import os
+import signal
 import sys
 import time
 import uuid
@@ -46,6 +47,8 @@ _LONGEST_PAUSE_S = 60.0
 _MOST_FRUITLESS = 8
 _LONG_S = 600.0
 """A start that lasted so long did not come to nothing, even if no job was done in it."""
+_PLANNINGS = 3.0
+"""Times as long as here planning may take on rank 0."""
 _SILENCE_S = 600.0
 """How long to wait for a host that answers, where none does."""
 
@@ -90,11 +93,20 @@ class Supervisor:
     launch : _Launch
     settings : Settings
     environ : mapping of str to str
+    planned_s : float
+        Seconds that planning took here: on rank 0 it takes as long before the run begins.
     """
 
-    def __init__(self, launch: _Launch, settings: Settings, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        launch: _Launch,
+        settings: Settings,
+        environ: Mapping[str, str],
+        planned_s: float = 0.0,
+    ) -> None:
         self._launch = launch
         self._settings = settings
+        self._start_s = settings.start_timeout + _PLANNINGS * planned_s
         self._hosts = read_hostfile(launch.hostfile)
         self._launcher = find_launcher(environ)
         self._launcher.check(self._hosts)
@@ -119,14 +131,16 @@ class Supervisor:
     def _run(self) -> int:
         argv, hosts, environ = self._launch.argv, self._hosts, self._environ
         restarts = fruitless = 0
+        began = False
         while True:
             started = time.monotonic()
-            pulse, how, code = self._start(argv, hosts, environ)
+            pulse, how, code, lost = self._start(argv, hosts, environ)
+            began = began or pulse.begun
             completion = find_completion(self._run_dir, pulse.launch) if pulse.begun else None
             if completion is not None and not self._goes_on(completion, pulse):
                 return completion.exit_code
-            if not (restarts or pulse.begun):
-                return self._never_began(code)
+            if not (began or lost or self._some_are_silent()):
+                return self._never_began(how, code)
             how = completion.reason if completion else how
             came_to_nothing = pulse.jobs_done == 0 and time.monotonic() - started < _LONG_S
             fruitless = fruitless + 1 if came_to_nothing else 0
@@ -138,6 +152,8 @@ class Supervisor:
                 if why_not is None and not hosts:
                     why_not = "no host of the host file answers"
             if why_not is not None:
+                if not began:
+                    return self._never_began(how, code, why_not)
                 return self._cut_short(how, why_not)
             if pulse.holder is not None and self._directory is not None:
                 # On another host it may have lost us alone: it stops when it looks at its lock.
@@ -151,20 +167,26 @@ class Supervisor:
 
     def _start(
         self, argv: Sequence[str], hosts: Sequence[Host], environ: Mapping[str, str]
-    ) -> tuple[Pulse, str, int]:
-        """Run one mpirun to its end; give its signs of life, how it ended and its exit code."""
+    ) -> tuple[Pulse, str, int, bool]:
+        """Run one mpirun to its end.
+
+        Returns its signs of life, how it ended, its exit code, and whether something died, or was
+        killed, rather than that a rank said what is wrong.
+        """
         launch_id = uuid.uuid4().hex
         environ = {**environ, LAUNCH_ID: launch_id}
         timestamp = self._directory.name if self._directory else self._settings.timestamp
-        pulse = Pulse(self._run_dir, launch_id, timestamp, lease=self._settings.lease)
+        lease = self._settings.lease
+        pulse = Pulse(self._run_dir, launch_id, timestamp, lease=lease, start=self._start_s)
         names = _exported(environ)
         with self._launcher.hostfile(self._launch.hostfile, hosts) as hostfile:
             command = self._launcher.command(hostfile, self._ranks(hosts), argv, names)
             code, killed = self._mpirun.run(command, environ, pulse.look)
         pulse.look()
-        self._directory = pulse.directory
+        if pulse.begun:
+            self._directory = pulse.directory
         how = f"mpirun was killed, as {killed}" if killed else _how_ended(code)
-        return pulse, how, code
+        return pulse, how, code, bool(killed) or _tells_of_a_death(code)
 
     def _ranks(self, hosts: Sequence[Host]) -> int | None:
         """Count the ranks to start on what is left of the hosts, each as full as at first."""
@@ -203,16 +225,23 @@ class Supervisor:
 
     def _await_hosts(self) -> tuple[Host, ...]:
         """Give the hosts that answer; wait for one where none does, but not for ever."""
-        shell = remote_shell(self._environ)
         deadline = time.monotonic() + _SILENCE_S
         pause = 1.0
         while True:
-            silent = find_silent({host.name for host in self._hosts}, shell)
+            silent = self._silent()
             answering = tuple(host for host in self._hosts if host.name not in silent)
             if answering or self._mpirun.asked_to_stop or time.monotonic() > deadline:
                 return answering
             self._mpirun.pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _silent(self) -> set[str]:
+        return find_silent({host.name for host in self._hosts}, remote_shell(self._environ))
+
+    def _some_are_silent(self) -> bool:
+        """Tell whether what did not start may start without hosts that do not answer."""
+        silent = self._silent()
+        return bool(silent) and any(host.name not in silent for host in self._hosts)
 
     def _again(self) -> tuple[str, ...]:
         """Give the arguments that take the run up again, with the settings it was begun with."""
@@ -229,11 +258,12 @@ class Supervisor:
         variables = {option.variable for option in OPTIONS}
         return {name: value for name, value in self._environ.items() if name not in variables}
 
-    def _never_began(self, code: int) -> int:
+    def _never_began(self, how: str, code: int, why_not: str = "") -> int:
         if self._mpirun.asked_to_stop:
             _tell("stopped before the run began")
             return EXIT_CUT_SHORT
-        _tell(f"mpirun ended with exit code {code} before the run began; see what it says above")
+        reason = "; ".join(filter(None, (how, why_not)))
+        _tell(f"{reason}, before the run began; see what mpirun says above")
         return code if 0 < code < 256 else 1
 
     def _cut_short(self, how: str, why_not: str) -> int:
@@ -258,6 +288,14 @@ def _exported(environ: Mapping[str, str]) -> list[str]:
 
 def _how_ended(code: int) -> str:
     return f"mpirun ended by signal {-code}" if code < 0 else f"mpirun ended with exit code {code}"
+
+
+def _tells_of_a_death(code: int) -> bool:
+    """Tell whether mpirun, or a rank, was ended by a signal, or a daemon was lost.
+
+    Where a daemon dies, Open MPI ends with 255, or with 0.
+    """
+    return code <= 0 or 128 < code < 128 + signal.NSIG or code == 255
 
 
 def _without(hosts: Sequence[Host], answering: Sequence[Host]) -> str:
@@ -309,8 +347,10 @@ def _start(launch: _Launch) -> int:
     ranks = launch.ranks or count_ranks(read_hostfile(launch.hostfile))
     if settings.test or ranks == 1:
         _become_hvmpi(launch.argv)
+    began = time.monotonic()
     refuse_early(settings)
-    return Supervisor(launch, settings, os.environ).run()
+    planned_s = time.monotonic() - began
+    return Supervisor(launch, settings, os.environ, planned_s).run()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

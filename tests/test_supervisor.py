@@ -46,7 +46,7 @@ exec(os.environ["MPIRUN_DOES"])
 
 # A campaign as the master would have journaled it, and how it ended.
 JOURNAL = f"""
-from hvmpi.campaign.journal import Ended, Journal, RunBegun
+from hvmpi.campaign.journal import Ended, Journal, PlanComplete, RunBegun
 directory = Path(os.environ["RUN_DIR"]) / "{TIMESTAMP}"
 directory.mkdir(parents=True)
 journal = Journal(directory / "journal.jsonl")
@@ -54,6 +54,7 @@ launch = os.environ["HVMPI_LAUNCH_ID"]
 journal.append(
     RunBegun("hvmpi-journal", 3, "{TIMESTAMP}", 0.0, "run", "", {{}}, "", launch)
 )
+journal.append(PlanComplete(0, 0))
 def end(code, launch=launch):
     journal.append(Ended(0.0, "incomplete", code, 0, 0, 0, "", launch))
 """
@@ -75,7 +76,7 @@ class Stage:
     def began_mpirun(self) -> bool:
         return (self.root / "record.json").exists()
 
-    def popen(self, *arguments: str, does: str = "") -> subprocess.Popen[str]:
+    def popen(self, *arguments: str, does: str = "sys.exit(1)") -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "hvmpi.supervisor", *arguments],
             cwd=self.root,
@@ -88,7 +89,7 @@ class Stage:
         self.processes.append(process)
         return process
 
-    def start(self, *arguments: str, does: str = "") -> subprocess.CompletedProcess[str]:
+    def start(self, *arguments: str, does: str = "sys.exit(1)") -> subprocess.CompletedProcess[str]:
         process = self.popen(*arguments, does=does)
         out, err = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
@@ -257,11 +258,63 @@ def test_a_run_cut_short_is_3(stage: Stage, record: str, mpirun_code: int) -> No
     assert f"rerun {TIMESTAMP}" in ran.stderr
 
 
-@pytest.mark.parametrize(("mpirun_code", "code"), [(0, 1), (1, 1), (2, 2), (213, 213)])
-def test_a_run_that_never_began_has_mpiruns_code(stage: Stage, mpirun_code: int, code: int) -> None:
-    ran = stage.start(*NOOP, does=f"sys.exit({mpirun_code})")
+@pytest.mark.parametrize("code", [1, 2, 213])
+def test_a_run_that_cannot_begin_has_mpiruns_code(stage: Stage, code: int) -> None:
+    ran = stage.start(*NOOP, does=f"sys.exit({code})")
     assert ran.returncode == code
     assert "before the run began" in ran.stderr
+    assert "restart" not in ran.stderr
+
+
+# The first start comes to nothing, the second is all that is wanted.
+SECOND = f"""
+if not Path("first").exists():
+    Path("first").touch()
+    %s
+{JOURNAL}
+end(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("sys.exit(137)", "mpirun ended with exit code 137"),
+        # A daemon was lost.
+        ("sys.exit(255)", "mpirun ended with exit code 255"),
+        ("sys.exit(0)", "mpirun ended with exit code 0"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "mpirun ended by signal 9"),
+        ("time.sleep(1000)", "the run did not begin in"),
+    ],
+)
+def test_what_dies_or_hangs_before_the_run_begins_is_started_again(
+    stage: Stage, how: str, what: str
+) -> None:
+    ran = stage.start(*NOOP, "--start-timeout", "2", does=SECOND % how)
+    assert ran.returncode == 0, ran.stderr
+    (said,) = ran.stderr.splitlines()
+    assert what in said
+    assert "restart 1 of 20" in said
+
+
+def test_a_run_whose_plan_was_not_written_is_begun_anew(stage: Stage) -> None:
+    does = f"""
+if not Path("first").exists():
+    Path("first").touch()
+    {JOURNAL.replace("journal.append(PlanComplete(0, 0))", "").replace(chr(10), chr(10) + "    ")}
+    sys.exit(137)
+{JOURNAL.replace(TIMESTAMP, "20260101000001")}
+end(0)
+"""
+    ran = stage.start(*NOOP, does=does)
+    assert ran.returncode == 0, ran.stderr
+    assert "rerun" not in stage.seen["words"]
+
+
+def test_what_never_begins_is_given_up(stage: Stage) -> None:
+    ran = stage.start(*NOOP, "--max-restarts", "1", does="sys.exit(137)")
+    assert ran.returncode == 137
+    assert "max-restarts (1) is used up, before the run began" in ran.stderr
 
 
 # Each start keeps what it saw; the first begins the run, the others take it up again.

@@ -272,6 +272,8 @@ def find_run(run_dir: Path, timestamp: str | None) -> Path:
     """
     runs = list_runs(run_dir)
     if timestamp is None:
+        # Of a start that was killed at once a directory may be left in which nothing began.
+        runs = [name for name in runs if (run_dir / name / "journal.jsonl").exists()] or runs
         if not runs:
             msg = f"there is no run in {str(run_dir)!r}; name another directory with --run-dir"
             raise InputError(msg)

@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hvmpi.campaign.journal import Ended, Published
+from hvmpi.campaign.journal import Ended, PlanComplete, Published, Resumed
 from hvmpi.campaign.lock import Holder, holder
 
 __all__ = ["Pulse"]
 
 _LEASES = 3.0
 _LEAST_S = 60.0
-_START_S = 300.0
 _LEAVE_S = 15.0
 _CHUNK = 1 << 20
 
@@ -33,6 +32,8 @@ class Pulse:
         The run that it resumes; empty for one that begins a new run.
     lease : float
         Seconds; after three of these, and a minute, without a sign of life its master hangs.
+    start : float
+        Seconds in which it must be in the journal.
     clock : callable
         Gives seconds; no change of the machine's time may move it.
 
@@ -42,7 +43,7 @@ class Pulse:
     directory : Path or None
         The run; None as long as there is none.
     begun : bool
-        Whether the launch is in the journal.
+        Whether the launch is in the journal, with all of its plan if it is a new run's.
     jobs_done : int
         Jobs that were done in it.
     holder : Holder or None
@@ -56,17 +57,20 @@ class Pulse:
         timestamp: str = "",
         *,
         lease: float,
+        start: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run_dir = run_dir
         self.launch = launch
         self._needle = json.dumps(launch).encode()
         self._limit_s = max(_LEASES * lease, _LEAST_S)
+        self._start_s = start
         self._clock = clock
         self._before = self._runs()
+        self._named = False
         self._read_to = 0
         self._signs: tuple[int, ...] = ()
-        self._sign_at = clock()
+        self._launched_at = self._sign_at = clock()
         self._ended_at: float | None = None
         self._master_gone_at: float | None = None
         self.directory: Path | None = run_dir / timestamp if timestamp else None
@@ -77,20 +81,21 @@ class Pulse:
     def look(self) -> str:
         """Look again; say why the launch is to be ended, if it hangs."""
         self.directory = self.directory or self._find()
-        if self.directory is None:
-            return ""
         now = self._clock()
-        signs = self._see(self.directory)
-        if signs != self._signs:
+        signs = self._see(self.directory) if self.directory else ()
+        if self.directory and signs != self._signs:
             self._signs, self._sign_at = signs, now
             self._read(self.directory / "journal.jsonl")
+        if self.directory is None or not self.begun:
+            # A rank that died or was stopped before MPI was up: the others wait for it for ever.
+            late = now - self._launched_at > self._start_s
+            return f"the run did not begin in {self._start_s:.0f} s (start-timeout)" * late
         if self._ended_at is not None:
             return "it stayed after the campaign had ended" * (now - self._ended_at > _LEAVE_S)
         if self._is_master_gone(self.directory, now):
             return "the master died, and the other ranks did not leave"
-        limit = self._limit_s if self.begun else max(self._limit_s, _START_S)
-        if now - self._sign_at > limit:
-            return f"the master gave no sign of life for {limit:g} s"
+        if now - self._sign_at > self._limit_s:
+            return f"the master gave no sign of life for {self._limit_s:g} s"
         return ""
 
     def _runs(self) -> set[str]:
@@ -134,14 +139,16 @@ class Pulse:
             return
 
     def _take(self, line: bytes) -> None:
-        if not self.begun:
-            self.begun = self._needle in line
+        self._named = self._named or self._needle in line
+        if not self._named:
             return
         try:
             entry = json.loads(line)
         except ValueError:
             return
-        if entry["type"] == Published.type:
+        if not self.begun:
+            self.begun = entry["type"] in (PlanComplete.type, Resumed.type)
+        elif entry["type"] == Published.type:
             self.jobs_done += 1
         elif entry["type"] == Ended.type and entry["launch"] == self.launch:
             self._ended_at = self._clock()
@@ -149,7 +156,7 @@ class Pulse:
     def _is_master_gone(self, directory: Path, now: float) -> bool:
         """Tell whether its master, on this machine, died a while ago and left the lock."""
         try:
-            found = holder(directory / "lock.json") if self.begun else None
+            found = holder(directory / "lock.json")
         except OSError:
             found = None
         if found is not None:

@@ -81,7 +81,10 @@ _ELSEWHERE = {FailureClass.PASSING, FailureClass.RESOURCES, FailureClass.CHECK_T
 
 
 _OF_THE_SYSTEM = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.ENOMEM), FailureClass.RESOURCES),
+    # A file system goes read-only on a host whose disk fails, not on others.
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EROFS), FailureClass.RESOURCES
+    ),
     **dict.fromkeys(
         (
             errno.ESTALE,

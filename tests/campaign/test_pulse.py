@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hvmpi.campaign.journal import Ended, Entry, Journal, Published, Resumed, RunBegun
+from hvmpi.campaign.journal import Ended, Entry, Journal, PlanComplete, Published, Resumed, RunBegun
 from hvmpi.campaign.pulse import Pulse
 
 TIMESTAMP = "20260101000000"
@@ -27,12 +27,18 @@ class Scene:
     journals: list[Journal] = field(default_factory=list)
 
     def pulse(self, timestamp: str = "", lease: float = 60.0) -> Pulse:
-        return Pulse(self.run_dir, LAUNCH, timestamp, lease=lease, clock=lambda: self.now)
+        return Pulse(
+            self.run_dir, LAUNCH, timestamp, lease=lease, start=120.0, clock=lambda: self.now
+        )
 
-    def begin(self, launch: str = LAUNCH, timestamp: str = TIMESTAMP) -> None:
+    def begin(
+        self, launch: str = LAUNCH, timestamp: str = TIMESTAMP, *, planned: bool = True
+    ) -> None:
         (self.run_dir / timestamp).mkdir()
         self.journals.append(Journal(self.run_dir / timestamp / "journal.jsonl"))
         self.add(RunBegun("hvmpi-journal", 3, timestamp, 0.0, "run", "", {}, "", launch))
+        if planned:
+            self.add(PlanComplete(0, 0))
 
     def add(self, entry: Entry) -> None:
         self.journals[-1].append(entry)
@@ -51,13 +57,18 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
-def test_before_the_run_begins_nothing_is_missed(scene: Scene) -> None:
+def test_a_launch_has_its_time_to_begin(scene: Scene) -> None:
     pulse = scene.pulse()
     scene.begin("another launch", "20260101000001")
-    scene.now += 1e6
+    scene.now += 120
     assert pulse.look() == ""
     assert pulse.directory is None
-    scene.begin()
+    scene.begin(planned=False)
+    assert pulse.look() == ""
+    assert not pulse.begun
+    scene.now += 1
+    assert pulse.look() == "the run did not begin in 120 s (start-timeout)"
+    scene.add(PlanComplete(0, 0))
     assert pulse.look() == ""
     assert pulse.directory == scene.run_dir / TIMESTAMP
     assert pulse.begun
@@ -95,10 +106,10 @@ def test_a_restart_that_does_not_begin_hangs(scene: Scene) -> None:
     scene.add(Published(0, 1))
     pulse = scene.pulse(TIMESTAMP)
     assert pulse.look() == ""
-    scene.now += 300
+    scene.now += 120
     assert pulse.look() == ""
     scene.now += 1
-    assert "no sign of life for 300 s" in pulse.look()
+    assert "did not begin in 120 s" in pulse.look()
     assert not pulse.begun
 
 

@@ -88,6 +88,7 @@ def test_a_file_that_was_only_out_of_reach_is_looked_for_again() -> None:
     ("number", "failure"),
     [
         (errno.ENOSPC, FailureClass.RESOURCES),
+        (errno.EROFS, FailureClass.RESOURCES),
         (errno.ESTALE, FailureClass.PASSING),
         (errno.EIO, FailureClass.PASSING),
         (errno.ENOENT, FailureClass.NONE),
