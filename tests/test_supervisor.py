@@ -680,6 +680,28 @@ def test_a_real_campaign_outlives_its_ranks(stage: Stage, rank: str, plain: bool
     assert len(published) == 18
 
 
+def test_a_rank_that_dies_before_mpi_is_up_does_not_keep_the_others(stage: Stage) -> None:
+    del stage.environment["HVMPI_MPI"]
+    process = stage.popen(*NOOP, "--start-timeout", "8")
+    deadline = time.monotonic() + 60
+    while not (ranks := ranks_below(process, "1")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "no rank came"
+    ranks[0].kill()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, (out, err)
+    assert "restart 1 of 20" in err
+    assert len(list((stage.root / "runs").glob("*/journal.jsonl"))) == 1
+
+
+def ranks_below(process: subprocess.Popen[str], rank: str) -> list[psutil.Process]:
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return [member for member in family if is_rank(member, rank)]
+
+
 def is_rank(process: psutil.Process, rank: str) -> bool:
     try:
         own = process.cmdline()[1:4] == ["-P", "-m", "hvmpi"]
