@@ -87,13 +87,14 @@ def _show_help() -> int:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:{width}}  {what}" for verb, what in VERBS.items())
     print(
-        "usage: mpirun -hostfile hostfile python -m hvmpi [VERB] -c CONFIG [options]\n\n"
+        "usage: mpirun --with-ft ulfm -hostfile hostfile python -m hvmpi [VERB] -c CONFIG "
+        "[options]\n\n"
         f"{hvmpi.__doc__}\n\nverbs:\n{verbs}\n\n"
         "python -m hvmpi VERB --help tells the options of a verb; "
         "python -m hvmpi --version tells what is installed.\n\n"
         "exit codes: 0 every job done; 1 some failed for good; 2 the command line, a config or an\n"
         "input is wrong; 3 ended before the end: rerun does the rest.\n\n"
-        "example: mpirun -hostfile hostfile python -m hvmpi -c configs/demo.toml"
+        "example: mpirun --with-ft ulfm -hostfile hostfile python -m hvmpi -c configs/demo.toml"
     )
     return 0
 

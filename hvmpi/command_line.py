@@ -25,12 +25,13 @@ class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]
         raise UsageError(message)
 
 
+_MPIRUN = "mpirun --with-ft ulfm -hostfile hostfile python -m hvmpi"
 EXAMPLES = {
-    "run": "mpirun -hostfile hostfile python -m hvmpi -c configs/demo.toml",
-    "generate": "mpirun -hostfile hostfile python -m hvmpi generate --process gghss -b 1000 -n 8",
-    "reconstruct": "mpirun -hostfile hostfile python -m hvmpi reconstruct --evnt-dir evnt -b 20",
+    "run": f"{_MPIRUN} -c configs/demo.toml",
+    "generate": f"{_MPIRUN} generate --process gghss -b 1000 -n 8",
+    "reconstruct": f"{_MPIRUN} reconstruct --evnt-dir evnt -b 20",
     "plan": "python -m hvmpi plan run -c configs/demo.toml",
-    "rerun": "mpirun -hostfile hostfile python -m hvmpi rerun 20261124120000",
+    "rerun": f"{_MPIRUN} rerun 20261124120000",
     "doctor": "python -m hvmpi doctor -c configs/demo.toml",
 }
 
