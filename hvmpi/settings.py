@@ -22,6 +22,7 @@ from hvmpi.site import Site, make_site, read_site, site_table
 __all__ = [
     "CAMPAIGN_VERBS",
     "Settings",
+    "fixed",
     "load",
     "load_run",
     "scheduling",
@@ -425,6 +426,12 @@ def to_dict(settings: Settings) -> dict[str, Any]:
     ]
     site = site_table(settings.site)
     return {"verb": settings.verb, **top, "site": site, "sample": samples}
+
+
+def fixed(settings: Settings) -> dict[str, Any]:
+    """Give what no rerun may change, as plain values: all but where the run is, and scheduling."""
+    changeable = {option.name for option in OPTIONS if option.scheduling} | {"run-dir", "site"}
+    return {name: value for name, value in to_dict(settings).items() if name not in changeable}
 
 
 def _plain(value: Any) -> Any:

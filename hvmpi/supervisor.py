@@ -10,8 +10,8 @@ import argparse
 import contextlib
 import math
 import os
-import signal
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -45,8 +45,13 @@ ENDED_BY_MPIRUN = "the master got SIGTERM"
 
 _LONGEST_PAUSE_S = 60.0
 _MOST_FRUITLESS = 8
+_MOST_BEFORE = 3
+"""The same before the run has begun: what cannot start must not take long to say so."""
+_OWN_CODES = (1, 2, 3)
+"""What a rank ends with that has said what is wrong."""
 _LONG_S = 600.0
 """A start that lasted so long did not come to nothing, even if no job was done in it."""
+_TRIAL_BYTES = 1 << 16
 _PLANNINGS = 3.0
 """Times as long as here planning may take on rank 0."""
 _SILENCE_S = 600.0
@@ -134,21 +139,22 @@ class Supervisor:
         began = False
         while True:
             started = time.monotonic()
-            pulse, how, code, lost = self._start(argv, hosts, environ)
+            pulse, how, code = self._start(argv, hosts, environ)
             began = began or pulse.begun
             completion = find_completion(self._run_dir, pulse.launch) if pulse.begun else None
             if completion is not None and not self._goes_on(completion, pulse):
                 return completion.exit_code
-            if not (began or lost or self._some_are_silent()):
+            if not began and code in _OWN_CODES and not self._some_are_silent():
                 return self._never_began(how, code)
             how = completion.reason if completion else how
             came_to_nothing = pulse.jobs_done == 0 and time.monotonic() - started < _LONG_S
             fruitless = fruitless + 1 if came_to_nothing else 0
-            why_not = self._why_not_again(restarts, fruitless)
+            most = _MOST_FRUITLESS if began else _MOST_BEFORE
+            why_not = self._why_not_again(restarts, fruitless, most)
             if why_not is None:
                 self._mpirun.pause(min(2.0 ** max(fruitless - 1, 0), _LONGEST_PAUSE_S))
                 hosts = self._await_hosts()
-                why_not = self._why_not_again(restarts, fruitless)
+                why_not = self._why_not_again(restarts, fruitless, most)
                 if why_not is None and not hosts:
                     why_not = "no host of the host file answers"
             if why_not is not None:
@@ -167,12 +173,8 @@ class Supervisor:
 
     def _start(
         self, argv: Sequence[str], hosts: Sequence[Host], environ: Mapping[str, str]
-    ) -> tuple[Pulse, str, int, bool]:
-        """Run one mpirun to its end.
-
-        Returns its signs of life, how it ended, its exit code, and whether something died, or was
-        killed, rather than that a rank said what is wrong.
-        """
+    ) -> tuple[Pulse, str, int]:
+        """Run one mpirun to its end; give its signs of life, how it ended and its exit code."""
         launch_id = uuid.uuid4().hex
         environ = {**environ, LAUNCH_ID: launch_id}
         timestamp = self._directory.name if self._directory else self._settings.timestamp
@@ -186,7 +188,7 @@ class Supervisor:
         if pulse.begun:
             self._directory = pulse.directory
         how = f"mpirun was killed, as {killed}" if killed else _how_ended(code)
-        return pulse, how, code, bool(killed) or _tells_of_a_death(code)
+        return pulse, how, code
 
     def _ranks(self, hosts: Sequence[Host]) -> int | None:
         """Count the ranks to start on what is left of the hosts, each as full as at first."""
@@ -208,14 +210,16 @@ class Supervisor:
             or (reason.startswith(NO_WORKER) and pulse.jobs_done > 0)
         )
 
-    def _why_not_again(self, restarts: int, fruitless: int) -> str | None:
+    def _why_not_again(self, restarts: int, fruitless: int, most: int) -> str | None:
         """Say why mpirun is not started again; None when it is."""
         if self._mpirun.asked_to_stop:
             return ""
         if restarts >= self._settings.max_restarts:
             return f"max-restarts ({restarts}) is used up" * bool(restarts)
-        if fruitless >= _MOST_FRUITLESS:
+        if fruitless >= most:
             return f"no job was done in {fruitless} starts"
+        if self._directory is not None and (problem := _why_unwritable(self._directory)):
+            return problem
         left = self._time_left()
         return "the time-limit is reached" if left is not None and left <= 0 else None
 
@@ -290,12 +294,15 @@ def _how_ended(code: int) -> str:
     return f"mpirun ended by signal {-code}" if code < 0 else f"mpirun ended with exit code {code}"
 
 
-def _tells_of_a_death(code: int) -> bool:
-    """Tell whether mpirun, or a rank, was ended by a signal, or a daemon was lost.
-
-    Where a daemon dies, Open MPI ends with 255, or with 0.
-    """
-    return code <= 0 or 128 < code < 128 + signal.NSIG or code == 255
+def _why_unwritable(directory: Path) -> str:
+    """Say why no journal can be written in a run's directory: a full disk, one gone read-only."""
+    try:
+        with tempfile.TemporaryFile(dir=directory) as trial:
+            trial.write(bytes(_TRIAL_BYTES))
+            os.fsync(trial.fileno())
+    except OSError as error:
+        return f"its directory cannot be written ({error.strerror}): make room or mend it first"
+    return ""
 
 
 def _without(hosts: Sequence[Host], answering: Sequence[Host]) -> str:

@@ -239,6 +239,22 @@ def test_another_physics_option_at_a_rerun_is_refused(place: Place) -> None:
     assert place.hvmpi("rerun", run.timestamp, "--seed=1", "--batch-size=3").code == 0
 
 
+def test_a_rerun_whose_settings_were_edited_is_refused(place: Place) -> None:
+    assert place.hvmpi("run", "--engine=noop", "-n", "1", "-b", "3", *noop("false")).code == 1
+    run = place.run()
+    settings = run.directory / "settings.toml"
+    text = settings.read_text()
+    settings.write_text(text.replace("seed = 1\n", "seed = 77\n"))
+    before = run.journal.read_text()
+    answer = place.hvmpi("rerun", run.timestamp)
+    assert answer.code == 2
+    assert "settings.toml" in answer.complaint
+    assert run.journal.read_text() == before
+    # How it is scheduled is the user's.
+    settings.write_text(text.replace("nice = 10\n", "nice = 11\n"))
+    assert place.hvmpi("rerun", run.timestamp).code == 1
+
+
 def test_event_files_that_share_a_number_are_refused(place: Place) -> None:
     evnt = place.event_file("first", range(1, 11)).parent
     place.event_file("second", [10, 11, 12])

@@ -258,7 +258,7 @@ def test_a_run_cut_short_is_3(stage: Stage, record: str, mpirun_code: int) -> No
     assert f"rerun {TIMESTAMP}" in ran.stderr
 
 
-@pytest.mark.parametrize("code", [1, 2, 213])
+@pytest.mark.parametrize("code", [1, 2, 3])
 def test_a_run_that_cannot_begin_has_mpiruns_code(stage: Stage, code: int) -> None:
     ran = stage.start(*NOOP, does=f"sys.exit({code})")
     assert ran.returncode == code
@@ -283,6 +283,8 @@ end(0)
         # A daemon was lost.
         ("sys.exit(255)", "mpirun ended with exit code 255"),
         ("sys.exit(0)", "mpirun ended with exit code 0"),
+        # MPI_Init failed in the ranks that were left.
+        ("sys.exit(14)", "mpirun ended with exit code 14"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "mpirun ended by signal 9"),
         ("time.sleep(1000)", "the run did not begin in"),
     ],
@@ -309,6 +311,15 @@ end(0)
     ran = stage.start(*NOOP, does=does)
     assert ran.returncode == 0, ran.stderr
     assert "rerun" not in stage.seen["words"]
+
+
+def test_nothing_is_started_again_where_no_journal_can_be_written(stage: Stage) -> None:
+    # Root may write anywhere: a directory that is no more stands for a disk that is full.
+    gone = 'import shutil; time.sleep(2); shutil.move(directory, "elsewhere")'
+    ran = stage.start(*NOOP, does=f"{STARTS}\n{gone}\nsys.exit(3)")
+    assert ran.returncode == 3
+    assert len(starts(stage)) == 1
+    assert "cannot be written (No such file or directory)" in ran.stderr
 
 
 def test_what_never_begins_is_given_up(stage: Stage) -> None:

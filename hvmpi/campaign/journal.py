@@ -47,7 +47,10 @@ SCHEMA_VERSION = 3
 
 @dataclass(frozen=True)
 class RunBegun:
-    """The first line: what campaign this is."""
+    """The first line: what campaign this is.
+
+    ``fixed_hash`` is the hash of what no rerun may change (`hvmpi.settings.fixed`).
+    """
 
     type: ClassVar[str] = "run_begun"
     schema: str
@@ -59,6 +62,7 @@ class RunBegun:
     versions: dict[str, str]
     settings_hash: str
     launch: str
+    fixed_hash: str = ""
 
 
 @dataclass(frozen=True)

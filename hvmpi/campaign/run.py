@@ -24,13 +24,14 @@ from hvmpi.campaign.status import write_status
 from hvmpi.engine import Engine
 from hvmpi.errors import HvmpiError, InputError, JournalError, UsageError
 from hvmpi.files import sync_directory, write_whole
-from hvmpi.settings import Settings, scheduling, to_dict, to_toml
+from hvmpi.settings import Settings, fixed, scheduling, to_dict, to_toml
 
 __all__ = [
     "LAUNCH_ID",
     "RESTART",
     "Run",
     "begin_run",
+    "edited_settings",
     "paths_of",
     "published_products",
     "refuse_places",
@@ -275,6 +276,7 @@ def _begin(paths: RunPaths, settings: Settings, engine: Engine, plan: Plan) -> R
         versions=_versions(engine),
         settings_hash=digest(to_dict(settings)),
         launch=_launch(),
+        fixed_hash=digest(fixed(settings)),
     )
     entries = [begun, *plan.entries()]
     run = Run(settings, paths, engine, fold(entries, paths.journal), lock)
@@ -337,8 +339,28 @@ def _replayed(paths: RunPaths, settings: Settings, engine: Engine) -> tuple[Ledg
     ledger = replay(paths.journal)
     changed = _changed_versions(ledger, _versions(engine))
     _check_versions(settings, changed)
+    if not changed and (reason := edited_settings(ledger, settings)):
+        raise UsageError(reason)
     _check_library(ledger, settings, engine)
     return ledger, changed
+
+
+def edited_settings(ledger: Ledger, settings: Settings) -> str:
+    """Say that a run's settings are not those that it was begun with; nothing if they are.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    settings : Settings
+        As its ``settings.toml`` has them now.
+    """
+    begun = ledger.begun
+    if begun is None or begun.fixed_hash in ("", digest(fixed(settings))):
+        return ""
+    return (
+        f"settings.toml of run {begun.timestamp} is not what the run was begun with, so its events "
+        "would be of two kinds: put the old values back, or start a new run with the new ones"
+    )
 
 
 def _check_library(ledger: Ledger, settings: Settings, engine: Engine) -> None:
