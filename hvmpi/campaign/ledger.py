@@ -247,7 +247,10 @@ class Ledger:
             np.concatenate(self._planned) if self._planned else np.zeros(0, dtype=JOB_FIELDS)
         )
         if len(self.jobs) != entry.jobs or len(self.event_files) != entry.event_files:
-            msg = f"the plan has {len(self.jobs)} jobs, its last line says {entry.jobs}"
+            msg = (
+                f"the lines before it plan {len(self.jobs)} jobs and {len(self.event_files)} event "
+                f"files, it says {entry.jobs} and {entry.event_files}"
+            )
             raise JournalError(msg)
         self._dependencies = Dependencies([len(rows) for rows in self._planned], self._after)
         self._planned.clear()
@@ -433,7 +436,11 @@ def replay(path: Path) -> Ledger:
     JournalError
         If the journal cannot be read, or the run ended before its plan was whole.
     """
-    return fold(journal.read_entries(path), path)
+    ledger = fold(journal.read_entries(path), path)
+    if ledger.begun is None:
+        msg = f"the journal {str(path)!r} does not begin with run_begun: its first line is gone"
+        raise JournalError(msg)
+    return ledger
 
 
 def fold(entries: Iterable[journal.Entry], path: Path) -> Ledger:
@@ -441,8 +448,9 @@ def fold(entries: Iterable[journal.Entry], path: Path) -> Ledger:
     ledger = Ledger()
     for number, entry in enumerate(entries, 1):
         try:
+            _check_sense(ledger, entry)
             ledger.apply(entry)
-        except (JournalError, IndexError, KeyError, ValueError) as error:
+        except (JournalError, LookupError, ValueError, TypeError, ArithmeticError) as error:
             msg = f"line {number} of the journal {str(path)!r} does not follow: {error}"
             raise JournalError(msg) from error
     if not ledger.plan_complete:
@@ -452,3 +460,36 @@ def fold(entries: Iterable[journal.Entry], path: Path) -> Ledger:
         )
         raise JournalError(msg)
     return ledger
+
+
+def _check_sense(ledger: Ledger, entry: journal.Entry) -> None:
+    """Refuse what no hvmpi wrote, before it costs memory or counts for another job."""
+    problem = ""
+    if isinstance(entry, journal.JobsPlanned):
+        problem = _senseless_jobs(ledger, entry)
+    elif isinstance(entry, journal.Accepted) and any(len(row) != 5 for row in entry.outputs):
+        problem = f"an output of job {entry.job} is not product, part, path, size and SHA-256"
+    job = getattr(entry, "job", None)
+    if job is not None and not (isinstance(job, int) and 0 <= job < len(ledger.jobs)):
+        problem = f"there is no job {job}"
+    if problem:
+        raise JournalError(problem)
+
+
+def _senseless_jobs(ledger: Ledger, entry: journal.JobsPlanned) -> str:
+    kind, row = Kind(entry.kind).name.lower(), entry.event_file
+    if entry.job_size < 1 or entry.events < 0:
+        return f"{entry.events} events in {kind} jobs of {entry.job_size}"
+    if (entry.kind in (Kind.GENERATION, Kind.RECONSTRUCTION)) != (row >= 0):
+        return f"{kind} jobs of event file {row}"
+    if row >= len(ledger.event_files):
+        return f"there is no event file {row}"
+    if row < 0:
+        return f"more than one {kind} job" if entry.events > entry.job_size else ""
+    file = ledger.event_files[row]
+    if entry.events != file.events:
+        return (
+            f"the event file {file.path!r} has {file.events} events, its {kind} jobs have "
+            f"{entry.events}"
+        )
+    return ""

@@ -51,7 +51,13 @@ class Holder:
 
 
 def holder(path: Path) -> Holder | None:
-    """Read who holds a lock; None where it is free."""
+    """Read who holds a lock; None where it is free.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read.
+    """
     try:
         values = json.loads(path.read_text())
         age = time.time() - path.stat().st_mtime
@@ -60,6 +66,12 @@ def holder(path: Path) -> Holder | None:
         return None
     except (ValueError, KeyError, TypeError):
         return Holder("unknown", 0, 0.0, 2 * _STALE_S)
+    except OSError as error:
+        msg = (
+            f"the lock {str(path)!r} cannot be read ({error.strerror}); see that no master of run "
+            f"{path.parent.name} is left, then take it away"
+        )
+        raise UsageError(msg) from error
 
 
 def refuse_in_progress(path: Path) -> None:
@@ -75,8 +87,8 @@ def refuse_in_progress(path: Path) -> None:
 
 def break_lock(path: Path, former: Holder) -> None:
     """Take away the lock of a master that is known to have ended, if it is still its lock."""
-    if former.is_same(holder(path)):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UsageError):
+        if former.is_same(holder(path)):
             path.unlink()
 
 
@@ -143,7 +155,7 @@ class Lock:
         JournalError
             If another master took the run over: one that was cut off, and taken for dead.
         """
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UsageError):
             other = holder(self._path)
             if other is not None and not self._own.is_same(other):
                 msg = (

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hvmpi.campaign.journal import Ended, PlanComplete, Published, Resumed
 from hvmpi.campaign.lock import Holder, holder
+from hvmpi.errors import UsageError
 
 __all__ = ["Pulse"]
 
@@ -157,7 +158,7 @@ class Pulse:
         """Tell whether its master, on this machine, died a while ago and left the lock."""
         try:
             found = holder(directory / "lock.json")
-        except OSError:
+        except UsageError:
             found = None
         if found is not None:
             self.holder = found

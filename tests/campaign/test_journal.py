@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,40 @@ def test_a_line_that_does_not_follow_is_named(campaign: RunOnDisk, tmp_path: Pat
     book.append(*entries[: published + 1], journal.Started(job, 2, 1, "far", 0.0))
     book.close()
     with pytest.raises(JournalError, match=f"line {published + 2} .* job {job} cannot go from"):
+        replay(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "told"),
+    [
+        ("jobs", '"kind":0', '"kind":9', "9 is not a valid Kind"),
+        ("jobs", '"job_size":4', '"job_size":0', "4 events in generation jobs of 0"),
+        ("jobs", '"events":4', '"events":1000000000000', "its generation jobs have 1000000000000"),
+        ("jobs", '"event_file":0', '"event_file":7', "there is no event file 7"),
+        ("jobs", '"event_file":0', '"event_file":-1', "generation jobs of event file -1"),
+        ("event_file", '"events":4', '"events":3', "has 3 events, its generation jobs have 4"),
+        ("started", '"job":0', '"job":-1', "there is no job -1"),
+        ("started", '"job":0', '"job":99', "there is no job 99"),
+        ("accepted", '"outputs":[[', '"outputs":[["aod"],[', "is not product, part, path"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_named(
+    campaign: RunOnDisk, tmp_path: Path, kind: str, before: str, after: str, told: str
+) -> None:
+    lines = campaign.journal.read_text().splitlines(keepends=True)
+    row = next(i for i, line in enumerate(lines) if f'"type":"{kind}"' in line)
+    assert before in lines[row]
+    lines[row] = lines[row].replace(before, after, 1)
+    path = tmp_path / "journal.jsonl"
+    path.write_text("".join(lines))
+    with pytest.raises(JournalError, match=rf"^line \d+ of the journal .*{re.escape(told)}"):
+        replay(path)
+
+
+def test_a_journal_without_its_first_line_is_refused(campaign: RunOnDisk, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b"".join(lines_of(campaign)[1:]))
+    with pytest.raises(JournalError, match="does not begin with run_begun"):
         replay(path)
 
 

@@ -334,7 +334,7 @@ def test_an_illegal_move_raises(entries: list[journal.Entry]) -> None:
 def test_a_plan_that_is_not_whole_raises(wrong: dict[str, Any]) -> None:
     *rest, last = plan()
     assert isinstance(last, journal.PlanComplete)
-    with pytest.raises(JournalError, match="the plan has"):
+    with pytest.raises(JournalError, match="the lines before it plan"):
         ledger_of([*rest, journal.PlanComplete(**(vars(last) | wrong))])
 
 

@@ -43,6 +43,13 @@ def test_one_at_a_time(path: Path) -> None:
     Lock(path).release()
 
 
+def test_a_lock_that_is_a_directory_is_named(path: Path) -> None:
+    path.mkdir()
+    for look in (holder, refuse_in_progress, Lock):
+        with pytest.raises(UsageError, match=r"lock.json' cannot be read \(Is a directory\)"):
+            look(path)
+
+
 def test_a_lock_of_a_process_that_is_no_more_is_broken(path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
