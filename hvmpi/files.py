@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = [
+    "make_private",
     "publish_mode",
     "rename_beside",
     "sha256_of",
@@ -24,6 +26,24 @@ def publish_mode(mode: int = 0o444) -> int:
     umask = os.umask(0o077)
     os.umask(umask)
     return mode & ~umask & ~0o002
+
+
+def make_private(directory: Path, root: Path) -> None:
+    """Make a new directory that is its owner's alone, and those above it, from `root` on.
+
+    Raises
+    ------
+    PermissionError
+        If one of them is another user's, who could put what he likes in its place.
+    """
+    root.parent.mkdir(parents=True, exist_ok=True)
+    between = [path for path in directory.parents if path.is_relative_to(root)]
+    for path in reversed(between):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(0o700)
+        if path.lstat().st_uid not in (os.geteuid(), root.parent.lstat().st_uid):
+            raise PermissionError(errno.EPERM, "It belongs to another user", str(path))
+    directory.mkdir(0o700)
 
 
 def write_private(path: Path, text: str) -> None:

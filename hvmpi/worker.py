@@ -25,7 +25,7 @@ from hvmpi.engine import Engine, Inputs, Step, StepOutput, Verdict, make_engine
 from hvmpi.errand import Errand
 from hvmpi.errors import HvmpiError
 from hvmpi.execution import Execution
-from hvmpi.files import sha256_of, sync_directory, sync_file
+from hvmpi.files import make_private, sha256_of, sync_directory, sync_file
 from hvmpi.guardian import Guardian
 from hvmpi.hosts import usable_cores
 from hvmpi.leases import Leases, signs_every
@@ -238,7 +238,7 @@ class Worker:
             if attempt.steps:
                 paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
                 shutil.rmtree(paths.tmp, ignore_errors=True)
-                paths.tmp.mkdir(mode=0o700, parents=True)
+                make_private(paths.tmp, run.paths.tmp)
         except OSError as error:
             failure = class_of_error(error)
             self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error), failure=failure)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hvmpi.files import sha256_of, write_whole
+from hvmpi.files import make_private, sha256_of, write_whole
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -48,3 +49,24 @@ def test_checksum(tmp_path_factory: pytest.TempPathFactory, contents: bytes) -> 
     path = tmp_path_factory.mktemp("sum") / "file"
     path.write_bytes(contents)
     assert sha256_of(path) == hashlib.sha256(contents).hexdigest()
+
+
+def test_private_directories_are_private_all_the_way(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        make_private(tmp_path / "run/0000/job", tmp_path / "run")
+        make_private(tmp_path / "run/0000/other job", tmp_path / "run")
+    finally:
+        os.umask(before)
+    made = [tmp_path / "run", tmp_path / "run/0000", tmp_path / "run/0000/job"]
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o700] * 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what is another user's")
+def test_a_place_of_another_user_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir(0o777)
+    os.chown(run, 12345, 12345)
+    with pytest.raises(PermissionError, match="another user"):
+        make_private(run / "0000/job", run)
+    assert list(run.iterdir()) == []
