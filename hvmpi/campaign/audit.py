@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from hvmpi.campaign import journal
-from hvmpi.campaign.jobs import JobState, Kind
-from hvmpi.campaign.ledger import Ledger, replay
-from hvmpi.campaign.paths import RunPaths
-from hvmpi.campaign.run import paths_of, published_products
-from hvmpi.engine import Engine, make_engine
-from hvmpi.errors import HvmpiError
+from hvmpi.campaign.contents import Contents
+from hvmpi.campaign.event_files import Manifest, read_manifest
+from hvmpi.campaign.jobs import NEEDED, JobState, Kind
+from hvmpi.campaign.ledger import Ledger, fold
+from hvmpi.campaign.lock import Holder, living_master
+from hvmpi.campaign.paths import PRODUCTS, SUFFIXES, RunPaths, manifest
+from hvmpi.campaign.run import edited_settings, paths_of, published_products
+from hvmpi.engine import Engine, Inputs, make_engine
 from hvmpi.files import sha256_of
-from hvmpi.settings import load_run
+from hvmpi.settings import Settings, load_run
 
 __all__ = ["Audit", "audit"]
 
@@ -28,16 +30,25 @@ class Audit:
     ----------
     faults : tuple of str
         A sentence each; empty when all is as the journal says.
+    remarks : tuple of str
+        Events that steps lost as they may, a sentence a job.
     not_done : tuple of str
-        Jobs that are not done, with the reason.
+        Jobs that are not done, with the reason; of a run in progress those that failed for good.
     files, events : int
         Products that were read, and events in them.
+    jobs, done : int
+    master : Holder or None
+        Who works on the run now: what it has not journaled as published was not looked at.
     """
 
-    faults: tuple[str, ...]
-    not_done: tuple[str, ...]
-    files: int
-    events: int
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    not_done: tuple[str, ...] = ()
+    files: int = 0
+    events: int = 0
+    jobs: int = 0
+    done: int = 0
+    master: Holder | None = None
 
 
 def audit(directory: Path) -> Audit:
@@ -46,46 +57,229 @@ def audit(directory: Path) -> Audit:
     Raises
     ------
     HvmpiError
-        If the journal or the settings cannot be read.
+        If the journal or the settings cannot be read; names file and line.
+    OSError
+        If a directory of the run cannot be read.
     """
+    master = living_master(directory / "lock.json")
+    if master is not None and not _is_planned(directory / "journal.jsonl"):
+        return Audit(master=master)
     settings = load_run(directory)
     engine = make_engine(settings)
     paths = paths_of(directory, settings)
-    ledger = replay(paths.journal)
-    products = _Products(engine, ledger)
-    faults: list[str] = []
+    book = _Book(paths.journal)
+    ledger = fold(journal.read_entries(paths.journal), paths.journal, book.watch)
+    contents = Contents(engine, ledger, book.irregular)
+    promised = _Promised(settings, engine, paths, ledger)
+    faults = [*book.faults, *filter(None, [edited_settings(ledger, settings)])]
+    faults += _plan_faults(settings, engine, ledger)
     files = 0
+    owners: dict[Path, int] = {}
     # The merge is behind all that it joins, in the journal too.
-    for accepted in _accepted(paths.journal, ledger):
+    for accepted in book.published.values():
+        faults += promised.miscounted(accepted)
+        for product in promised.missing(accepted):
+            contents.miss(product)
+            faults.append(f"job {accepted.job} is done, and the journal names no {product} of it")
         for product, _, path, size, sha256 in accepted.outputs:
+            final = paths.resolve(path)
+            other = owners.setdefault(final, accepted.job)
+            if other != accepted.job:
+                faults.append(f"{final} is named as made by job {other} and by job {accepted.job}")
             if product == "evnt" and "evnt" not in settings.keep:
                 continue
             files += 1
-            final = paths.resolve(path)
-            faults += _check_file(final, size, sha256)
-            if final.is_file():
-                faults += products.check(accepted.job, product, final)
+            problem = _changed(final, size, sha256)
+            if problem:
+                contents.miss(product)
+                faults.append(problem)
+            else:
+                faults += contents.check(accepted.job, product, final)
+    if "evnt" in settings.keep and settings.verb != "reconstruct":
+        faults += _event_file_faults(paths, ledger)
     if ledger.library is not None:
         faults += _check_library(ledger.library)
-    faults += _strays(paths, published_products(settings, engine))
-    not_done = tuple(_not_done(ledger))
-    return Audit(tuple(faults), not_done, files, products.events)
+    # A master that began meanwhile makes files that the journal did not name before.
+    master = master or living_master(paths.lock)
+    if master is None:
+        faults += _strays(paths, ledger, published_products(settings, engine))
+        # Where lines are missing, a good file may seem to be nobody's.
+        faults += [] if book.faults else _foreign(paths, ledger, owners)
+    return Audit(
+        faults=tuple(faults),
+        remarks=tuple(_losses(ledger)),
+        not_done=tuple(_not_done(ledger, in_progress=master is not None)),
+        files=files,
+        events=contents.events,
+        jobs=len(ledger.jobs),
+        done=ledger.counts[JobState.DONE],
+        master=master,
+    )
 
 
-def _accepted(path: Path, ledger: Ledger) -> Iterator[journal.Accepted]:
-    """Give what made each done job's products."""
-    withdrawn = {
-        (entry.job, entry.attempt)
-        for entry in journal.read_entries(path)
-        if isinstance(entry, journal.Withdrawn)
-    }
-    for entry in journal.read_entries(path):
-        if (
-            isinstance(entry, journal.Accepted)
-            and ledger.state(entry.job) is JobState.DONE
-            and (entry.job, entry.attempt) not in withdrawn
-        ):
-            yield entry
+def _is_planned(path: Path) -> bool:
+    return path.exists() and any(
+        isinstance(entry, journal.PlanComplete) for entry in journal.read_entries(path)
+    )
+
+
+# The journal
+
+
+@dataclass
+class _Book:
+    """What the journal tells that its ledger does not keep, and what it tells wrongly.
+
+    Attributes
+    ----------
+    path : Path
+    faults : list of str
+    published : dict of int to journal.Accepted
+        What made each done job's products.
+    irregular : set of int
+        Event files whose event numbers do not simply follow from the first.
+    """
+
+    path: Path
+    faults: list[str] = field(default_factory=list)
+    published: dict[int, journal.Accepted] = field(default_factory=dict)
+    irregular: set[int] = field(default_factory=set)
+
+    def watch(self, ledger: Ledger, number: int, entry: journal.Entry) -> None:
+        """Compare a line with what those before it left."""
+        problem = ""
+        if (number == 1) != isinstance(entry, journal.RunBegun):
+            problem = (
+                "it is not run_begun, so nobody knows what wrote the journal"
+                if number == 1
+                else "the run begins a second time"
+            )
+        elif isinstance(entry, journal.JobsPlanned):
+            if entry.numbers:
+                self.irregular.add(entry.event_file)
+        elif isinstance(entry, journal.Accepted | journal.Failed):
+            problem = self._not_under_way(ledger, entry)
+        elif isinstance(entry, journal.Published | journal.Withdrawn):
+            problem = self._not_accepted(ledger, entry)
+        elif isinstance(entry, journal.Ended):
+            problem = _miscounted(ledger, entry)
+        if problem:
+            self.faults.append(f"line {number} of the journal {str(self.path)!r}: {problem}")
+
+    def _not_under_way(self, ledger: Ledger, entry: journal.Accepted | journal.Failed) -> str:
+        if ledger.running_attempt(entry.job) == entry.attempt:
+            return ""
+        before = ledger.accepted.get(entry.job) or self.published.get(entry.job)
+        if before is not None:
+            return (
+                f"attempt {entry.attempt} of job {entry.job} is {entry.type}, and attempt "
+                f"{before.attempt} was accepted before"
+            )
+        return f"attempt {entry.attempt} of job {entry.job} is {entry.type} and was not under way"
+
+    def _not_accepted(self, ledger: Ledger, entry: journal.Published | journal.Withdrawn) -> str:
+        accepted = ledger.accepted.get(entry.job)
+        if accepted is None:
+            return f"job {entry.job} is {entry.type}, and none of its attempts was accepted"
+        if isinstance(entry, journal.Published):
+            self.published[entry.job] = accepted
+        if accepted.attempt != entry.attempt:
+            return (
+                f"attempt {entry.attempt} of job {entry.job} is {entry.type}, and attempt "
+                f"{accepted.attempt} was accepted"
+            )
+        return ""
+
+
+def _miscounted(ledger: Ledger, entry: journal.Ended) -> str:
+    said = (entry.done, entry.failed, entry.left)
+    counts = ledger.counts
+    found = (counts[JobState.DONE], counts[JobState.FAILED], ledger.unfinished)
+    if said == found:
+        return ""
+    return "the run ended with {} jobs done, {} failed and {} left".format(*said) + (
+        ", the lines before it tell of {}, {} and {}".format(*found)
+    )
+
+
+# The plan
+
+
+def _plan_faults(settings: Settings, engine: Engine, ledger: Ledger) -> Iterator[str]:
+    """Compare the plan with the settings, and its jobs with its event files."""
+    jobs = ledger.jobs
+    if settings.verb != "reconstruct":
+        asked = sum(sample.num_batches for sample in settings.samples)
+        if asked != len(ledger.event_files):
+            yield (
+                f"settings.toml asks for {asked} event files, the journal plans "
+                f"{len(ledger.event_files)}"
+            )
+    if settings.verb == "generate":
+        return
+    read = jobs[jobs["kind"] == Kind.RECONSTRUCTION]
+    covered = Counter[int]()
+    for row, events in zip(read["event_file"].tolist(), read["events"].tolist(), strict=True):
+        covered[row] += events
+    for row, file in enumerate(ledger.event_files):
+        if covered[row] != file.events and not (file.reason and not covered[row]):
+            yield f"of the {file.events} events of {file.path} jobs are to read {covered[row]}"
+    merges = jobs["events"][jobs["kind"] == Kind.MERGE].tolist()
+    wanted = "train" in settings.keep and "train" in engine.products and len(read) > 0
+    if merges != [covered.total()] * wanted:
+        yield (
+            f"the jobs have {covered.total()} events, and the merge of their training files is "
+            f"planned for {', '.join(map(str, merges)) or 'none'}"
+        )
+
+
+class _Promised:
+    """What the journal must name of each done job."""
+
+    def __init__(self, settings: Settings, engine: Engine, paths: RunPaths, ledger: Ledger) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._paths = paths
+        self._ledger = ledger
+        self._of_kind: dict[Kind, Counter[str]] = {
+            Kind.GENERATION: Counter(["evnt"]),
+            Kind.LIBRARY: Counter(["library"]),
+            Kind.MERGE: Counter(["merged"]),
+        }
+
+    def missing(self, accepted: journal.Accepted) -> list[str]:
+        """List the products of a done job that the journal does not name."""
+        job = self._ledger.job(accepted.job)
+        if job.kind not in self._of_kind:
+            inputs = Inputs.of(job, self._paths, self._settings)
+            steps = self._engine.steps(job, inputs, self._paths.attempt(job.number, 1))
+            kept = NEEDED.union(self._settings.keep)
+            self._of_kind[job.kind] = Counter(
+                output.product
+                for step in steps
+                for output in step.outputs
+                if output.product in kept
+            )
+        named = Counter(output[0] for output in accepted.outputs)
+        return list((self._of_kind[job.kind] - named).elements())
+
+    def miscounted(self, accepted: journal.Accepted) -> list[str]:
+        """Say that a done job lost events that its engine does not let it lose."""
+        planned = int(self._ledger.jobs["events"][accepted.job])
+        told = self._engine.name == "athena" and accepted.reason
+        if accepted.events_out == planned or (told and accepted.events_out < planned):
+            return []
+        return [f"job {accepted.job} is done with {accepted.events_out} events of {planned}"]
+
+
+def _losses(ledger: Ledger) -> Iterator[str]:
+    jobs = ledger.jobs
+    for row in jobs[(jobs["state"] == JobState.DONE) & (jobs["events_out"] < jobs["events"])]:
+        if row["reason"] >= 0:
+            yield f"job {row['job']}: {ledger.reasons[row['reason']]}"
+
+
+# Files
 
 
 def _check_library(library: journal.LibraryListed) -> list[str]:
@@ -97,110 +291,127 @@ def _check_library(library: journal.LibraryListed) -> list[str]:
     return []
 
 
-def _check_file(path: Path, size: int, sha256: str) -> list[str]:
-    if not path.is_file():
-        return [f"{path} is missing"]
-    if path.stat().st_size != size:
-        return [f"{path} has {path.stat().st_size} bytes, the journal says {size}"]
-    if sha256_of(path) != sha256:
-        return [f"{path} was changed: its SHA-256 is not the journal's"]
-    return []
+def _changed(path: Path, size: int, sha256: str) -> str:
+    try:
+        if not path.is_file():
+            return f"{path} is no file" if path.exists() else f"{path} is missing"
+        if path.stat().st_size != size:
+            return f"{path} has {path.stat().st_size} bytes, the journal says {size}"
+        if sha256_of(path) != sha256:
+            return f"{path} was changed: its SHA-256 is not the journal's"
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror})"
+    return ""
 
 
-class _Products:
-    """The products that were read so far, and the events in them."""
-
-    def __init__(self, engine: Engine, ledger: Ledger) -> None:
-        self._engine = engine
-        self._ledger = ledger
-        self._job_of_event: dict[tuple[str, int, int], int] = {}
-        self._trained: Counter[tuple[int, int]] = Counter()
-        self.events = 0
-
-    def check(self, number: int, product: str, path: Path) -> list[str]:
-        """Compare a product's events with its job's, and with those of all other products."""
-        try:
-            if product == "merged":
-                return list(self._check_merged(path, Counter(self._engine.training_events(path))))
-            if product == "train":
-                events = self._engine.training_events(path)
-                self._trained.update(events)
-                return list(self._check(number, product, path, [event for _, event in events]))
-            held = self._engine.event_numbers(product, path)
-            if held is None or self._numbers_were_given(number):
-                return list(self._check_count(number, product, path))
-        except HvmpiError as error:
-            return [f"{path} cannot be read: {error}"]
-        return list(self._check(number, product, path, held.tolist()))
-
-    def _numbers_were_given(self, number: int) -> bool:
-        """Say whether the plan's event numbers need not be those in athena's files.
-
-        It numbers the events of foreign event files itself where these do not tell.
-        """
-        file = self._ledger.job(number).event_file
-        return self._engine.name == "athena" and (file.batch == 0 or file.number_from >= 0)
-
-    def _check_count(self, number: int, product: str, path: Path) -> Iterator[str]:
-        count = self._engine.count(product, path)
-        if count is None:
-            return
-        self.events += count
-        delivered = int(self._ledger.jobs["events_out"][number])
-        # A derivation may have left events out.
-        if count > delivered or (count < delivered and product != "daod"):
-            yield f"{path} holds {count} events, job {number} delivered {delivered}"
-
-    def _check(self, number: int, product: str, path: Path, held: list[int]) -> Iterator[str]:
-        job = self._ledger.job(number)
-        self.events += len(held)
-        delivered = int(self._ledger.jobs["events_out"][number])
-        if len(held) != delivered:
-            yield f"{path} holds {len(held)} events, job {number} delivered {delivered}"
-        # A training file lists its events in the order of their numbers; of a step that may lose
-        # events, the first may be lost.
-        begins_well = job.first_event in (held if product == "train" else held[:1])
-        begins_well |= delivered < job.events and job.first_event < min(held, default=0)
-        if job.has_event_file and held and not begins_well:
-            yield f"{path} begins with event {held[0]}, job {number} with {job.first_event}"
-        if len(set(held)) != len(held):
-            yield f"{path} holds an event twice"
-        run_number = job.event_file.run_number
-        for event in held:
-            other = self._job_of_event.setdefault((product, run_number, event), number)
-            if other != number:
-                yield (
-                    f"event {event} of run {run_number} is in the {product} of job {other} "
-                    f"and of job {number}"
-                )
-
-    def _check_merged(self, path: Path, merged: Counter[tuple[int, int]]) -> Iterator[str]:
-        for problem, events in (
-            ("lacks", self._trained - merged),
-            ("holds too much:", merged - self._trained),
-        ):
-            if events:
-                run_number, event = min(events)
-                yield (
-                    f"{path} {problem} {events.total()} events, the first is event {event} of "
-                    f"run {run_number}"
-                )
+def _event_file_faults(paths: RunPaths, ledger: Ledger) -> Iterator[str]:
+    """Look at event files that were made before, and at the manifests of all."""
+    jobs = ledger.jobs
+    generated = dict(jobs[jobs["kind"] == Kind.GENERATION][["event_file", "state"]].tolist())
+    settings_of: dict[str, dict[str, Path]] = {}
+    for row, file in enumerate(ledger.event_files):
+        if generated.get(row, JobState.DONE) != JobState.DONE:
+            continue
+        path = paths.resolve(file.path)
+        problem = "" if row in generated else _changed(path, file.size, file.sha256)
+        if problem:
+            yield problem
+        if not file.sha256:
+            continue
+        made = read_manifest(path)
+        if made is None:
+            yield f"{manifest(path)}, the manifest of an event file, is missing or cannot be read"
+            continue
+        settings_of.setdefault(file.sample, {}).setdefault(made.settings_hash, manifest(path))
+        known = Manifest(
+            settings_hash=made.settings_hash,
+            sha256=file.sha256,
+            size=file.size,
+            events=file.events,
+            first_event=file.first_event,
+            run_number=file.run_number,
+            batch=file.batch,
+            sample=file.sample,
+        )
+        for name, value in asdict(known).items():
+            found = getattr(made, name)
+            if found != value:
+                yield f"{manifest(path)} says {name} {found}, the journal says {value}"
+    for sample, places in settings_of.items():
+        if len(places) > 1:
+            some = " and ".join(map(str, list(places.values())[:2]))
+            yield f"{some} tell of different settings, and are both of sample {sample}"
 
 
-def _strays(paths: RunPaths, products: list[str]) -> list[str]:
+def _strays(paths: RunPaths, ledger: Ledger, products: Iterable[str]) -> list[str]:
+    accepted = _unpublished(paths, ledger, 1)
     return [
         f"{part} was left by an attempt that was not accepted; rerun removes it"
         for product in products
         for part in paths.parts(product)
+        if part not in accepted
     ]
 
 
-def _not_done(ledger: Ledger) -> Iterator[str]:
+def _unpublished(paths: RunPaths, ledger: Ledger, column: int) -> set[Path]:
+    """Give what was accepted and not published any more: a rerun does."""
+    return {
+        paths.resolve(output[column])
+        for accepted in ledger.accepted.values()
+        for output in accepted.outputs
+    }
+
+
+def _foreign(paths: RunPaths, ledger: Ledger, published: Iterable[Path]) -> list[str]:
+    """Find files that no job made, in the directories that are the run's alone.
+
+    Who reads all that is in there would take their events twice.
+    """
+    ours = {*published, *_unpublished(paths, ledger, 2)}
+    for file in ledger.event_files:
+        ours |= {paths.resolve(file.path), manifest(paths.resolve(file.path))}
+    directories = {
+        directory
+        for directory in map(paths.product_directory, PRODUCTS)
+        if directory.is_relative_to(paths.directory) or directory.is_relative_to(paths.products)
+    }
+    found = [
+        path
+        for directory in sorted(directories)
+        if directory.is_dir()
+        for path in sorted(directory.glob("[!.]*"))
+        if path not in ours and path not in directories
+    ]
+    stems = {ledger.job(number).stem: number for number in range(len(ledger.jobs) * bool(found))}
+    return [_whose(path, stems) for path in found]
+
+
+def _whose(path: Path, stems: dict[str, int]) -> str:
+    endings = (f".{suffix}" for suffixes in SUFFIXES.values() for suffix in suffixes.values())
+    names = {path.name.removesuffix(ending) for ending in endings}
+    for stem in names & stems.keys():
+        return (
+            f"{path} is called after job {stems[stem]}, and no line of the journal says that it "
+            "made this file"
+        )
+    return f"{path} is not of this run, no line of the journal names it: take it away"
+
+
+# What is not done
+
+
+def _not_done(ledger: Ledger, *, in_progress: bool) -> Iterator[str]:
     for file in ledger.event_files:
         if file.reason:
             yield file.reason
-    for row in ledger.jobs[ledger.jobs["state"] != JobState.DONE]:
+    states = ledger.jobs["state"]
+    chosen = states == JobState.FAILED if in_progress else states != JobState.DONE
+    for row in ledger.jobs[chosen]:
         kind = Kind(int(row["kind"])).name.lower()
         state = JobState(int(row["state"])).name.lower()
-        reason = ledger.reasons[row["reason"]] if row["reason"] >= 0 else "not tried yet"
+        reason = ledger.reasons[row["reason"]] if row["reason"] >= 0 else _without_reason(state)
         yield f"job {row['job']} ({kind}, {row['events']} events) is {state}: {reason}"
+
+
+def _without_reason(state: str) -> str:
+    return "the journal ends before its attempt does" if state == "running" else "not tried yet"

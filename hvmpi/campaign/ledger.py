@@ -6,7 +6,7 @@ go through `Ledger.apply`, so that what is remembered and what is on disk cannot
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from hvmpi.campaign.rows import ATTEMPT_FIELDS, JOB_FIELDS, STEP_FIELDS, Rows, T
 from hvmpi.errors import JournalError
 
 __all__ = ["Ledger", "fold", "replay"]
+
+_OUTPUT = [str, str, str, int, str]
 
 
 class Ledger:
@@ -443,12 +445,21 @@ def replay(path: Path) -> Ledger:
     return ledger
 
 
-def fold(entries: Iterable[journal.Entry], path: Path) -> Ledger:
-    """Apply the entries of the journal `path` in their order."""
+def fold(
+    entries: Iterable[journal.Entry],
+    path: Path,
+    watch: Callable[[Ledger, int, journal.Entry], None] | None = None,
+) -> Ledger:
+    """Apply the entries of the journal `path` in their order.
+
+    Before each, `watch` is shown the ledger, the line's number and the entry.
+    """
     ledger = Ledger()
     for number, entry in enumerate(entries, 1):
         try:
             _check_sense(ledger, entry)
+            if watch is not None:
+                watch(ledger, number, entry)
             ledger.apply(entry)
         except (JournalError, LookupError, ValueError, TypeError, ArithmeticError) as error:
             msg = f"line {number} of the journal {str(path)!r} does not follow: {error}"
@@ -467,11 +478,13 @@ def _check_sense(ledger: Ledger, entry: journal.Entry) -> None:
     problem = ""
     if isinstance(entry, journal.JobsPlanned):
         problem = _senseless_jobs(ledger, entry)
-    elif isinstance(entry, journal.Accepted) and any(len(row) != 5 for row in entry.outputs):
+    elif isinstance(entry, journal.Accepted) and any(
+        [type(value) for value in row] != _OUTPUT for row in entry.outputs
+    ):
         problem = f"an output of job {entry.job} is not product, part, path, size and SHA-256"
     job = getattr(entry, "job", None)
     if job is not None and not (isinstance(job, int) and 0 <= job < len(ledger.jobs)):
-        problem = f"there is no job {job}"
+        problem = f"there is no job {job}" if ledger.plan_complete else "the plan is not complete"
     if problem:
         raise JournalError(problem)
 

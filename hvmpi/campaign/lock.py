@@ -15,7 +15,7 @@ import psutil
 
 from hvmpi.errors import JournalError, UsageError
 
-__all__ = ["Holder", "Lock", "break_lock", "holder", "refuse_in_progress"]
+__all__ = ["Holder", "Lock", "break_lock", "holder", "living_master", "refuse_in_progress"]
 
 _STALE_S = 120.0
 _BREAKING_S = 10.0
@@ -74,10 +74,16 @@ def holder(path: Path) -> Holder | None:
         raise UsageError(msg) from error
 
 
+def living_master(path: Path) -> Holder | None:
+    """Read who works on a run now; None where nobody does."""
+    found = holder(path)
+    return found if found is not None and found.alive else None
+
+
 def refuse_in_progress(path: Path) -> None:
     """Raise `UsageError` if a living master holds the lock."""
-    other = holder(path)
-    if other is not None and other.alive:
+    other = living_master(path)
+    if other is not None:
         msg = (
             f"run {path.parent.name} is in progress: process {other.pid} on {other.host} "
             "is its master; wait for it, or end it first"
