@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -463,3 +464,35 @@ def test_two_runs_started_in_the_same_second_have_directories_of_their_own(place
     for run in place.runs():
         assert run.entries(journal.RunBegun)[0].timestamp == run.timestamp
         assert place.hvmpi("verify", run.timestamp).code == 0
+
+
+def test_numbers_that_hepmc3_would_believe_make_a_file_bad(place: Place, evnt_dir: Path) -> None:
+    """It would ask for gigabytes, read beyond its memory, or raise an error of its own."""
+    text = (evnt_dir / "304794.3.1.evnt.hepmc3").read_text()
+    head, *events, end = re.split(r"\n(?=E |HepMC::Asciiv3-END)", text)
+    wrong = {
+        "vertex": (r"\nV -\d+ ", "\nV -2000000000 ", "'V -2000000000 "),
+        "incoming": (r"\n(V -\d+ \d+ )\[\d+", r"\n\1[999999999", "[999999999"),
+        "weights": (r"\nW 1\S+", "\nW" + " 1" * 200_000, "number of weights"),
+    }
+    for event, (name, (pattern, replacement, _)) in zip(events, wrong.items(), strict=True):
+        spoilt = re.sub(pattern, replacement, event, count=1)
+        assert spoilt != event
+        (evnt_dir / f"{name}.hepmc3").write_text("\n".join((head, spoilt, end)))
+    (evnt_dir / "304794.3.1.evnt.hepmc3").unlink()
+    answer = place.hvmpi("reconstruct", f"--evnt-dir={evnt_dir}", "--job-size=3")
+    assert answer.code == 1
+    status = place.run().status()
+    assert status.jobs["attempts"].tolist() == [1] * 4 + [0]
+    jobs = {
+        Path(path).stem: job
+        for path, job in zip(
+            status.event_files["path"][status.jobs["event_file"][:4]], status.jobs, strict=False
+        )
+    }
+    assert jobs.pop("304794.3.2.evnt")["outcome"] == "done"
+    for name, job in jobs.items():
+        assert job["outcome"] == "bad_input"
+        assert f"{name}.hepmc3 is damaged: event " in job["reason"]
+        assert wrong[name][2] in job["reason"]
+        assert "Traceback" not in place.run().log(int(job["job"]), 1)

@@ -12,12 +12,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, NoReturn
 
+import numpy as np
+
 from hvmpi.errors import BadEventFileError, InputError
 
-__all__ = ["BLOCK", "END", "EventText", "Walk", "open_event_file"]
+__all__ = ["BLOCK", "END", "EventText", "Walk", "check_references", "open_event_file"]
 
 BLOCK = 1 << 23
 """Bytes read at a time."""
@@ -236,3 +239,51 @@ def open_event_file(path: Path) -> Iterator[tuple[Stream, bool]]:
                 yield file, False
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def check_references(event: EventText) -> None:
+    """Refuse an event whose lines name vertices or particles that it cannot have.
+
+    HepMC3 believes such numbers, and reads what is not there.
+
+    Raises
+    ------
+    BadEventFileError
+        Names file, event and line.
+    """
+    counts = _EVENT_LINE.match(event.text, event.start)
+    vertices, particles = (int(counts[2]), int(counts[3])) if counts else (0, 0)
+    pattern = _references(len(str(max(vertices, particles))))
+    lines = event.text, event.start, event.stop
+
+    def are_there(named: list[tuple[bytes, ...]]) -> bool:
+        words = b",".join([word for words in named for word in words if word])
+        numbers = np.fromstring(words, dtype=np.int64, sep=",") if words else np.zeros(1)
+        within = numbers.min() >= -vertices and numbers.max() <= particles
+        return bool(within) and (b"", b"", b"") not in named
+
+    # All at once, as every event is checked, and most are well.
+    if are_there(pattern.findall(*lines)):
+        return
+    for line in pattern.finditer(*lines):
+        if not are_there([line.groups(b"")]):
+            shown = event.text[line.start() + 1 : line.start() + 60].split(b"\n")[0]
+            raise BadEventFileError(
+                f"{event.path} is damaged: event {event.number} has {vertices} vertices and"
+                f" {particles} particles, and a line that names others or none:"
+                f" {shown.decode('ascii', 'replace')!r}, at byte"
+                f" {event.offset + line.start() + 1 - event.start}"
+            )
+
+
+@lru_cache
+def _references(digits: int) -> re.Pattern[bytes]:
+    """Find each vertex with its incoming particles, and mothers that may be wrong.
+
+    Mothers of fewer digits than the counts are let by: a wrong one leads HepMC3 at most to a
+    particle without a mother.
+    """
+    return re.compile(
+        rb"\n(?:V (?:(-[1-9]\d{0,17}) -?\d{1,18} \[((?:[1-9]\d{0,17},)*[1-9]\d{0,17}|)\])?"
+        rb"|P \d++ (?!-?\d{0,%d} )(-?\d{1,18} )?)" % (digits - 1)
+    )

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hvmpi.errors import BadEventFileError, SetupError
-from hvmpi.openchain.asciiv3 import END, EventText, Walk, open_event_file
+from hvmpi.openchain.asciiv3 import END, EventText, Walk, check_references, open_event_file
 
 __all__ = [
     "NORMALISATION_FIELDS",
@@ -311,11 +311,19 @@ class _Parser:
 
     def parse(self, text: EventText) -> Any:
         """Give the event that the lines hold."""
+        check_references(text)
         lines = io.BytesIO(self._header + text.lines() + END + b"\n")
         event = self._event_type()
         reader = self._reader_type(self._stream_type(lines, BUFFER))
-        if not reader.read_event(event) or len(event.particles) != text.particles:
-            raise BadEventFileError(f"{text.path} is damaged: event {text.number} cannot be parsed")
+        try:
+            parsed = reader.read_event(event) and len(event.particles) == text.particles
+            why = ""
+        except (RuntimeError, ValueError, IndexError) as error:
+            parsed, why = False, f": {' '.join(str(error).split())[:200]}"
+        if not parsed:
+            raise BadEventFileError(
+                f"{text.path} is damaged: event {text.number} cannot be parsed{why}"
+            )
         return event
 
 
