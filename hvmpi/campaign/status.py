@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from hvmpi import __version__
 from hvmpi.campaign.jobs import FailureClass, JobState, Kind, Outcome
 from hvmpi.campaign.journal import LeftOut
 from hvmpi.campaign.ledger import Ledger, replay
-from hvmpi.campaign.lock import holder
+from hvmpi.campaign.lock import living_master
 from hvmpi.campaign.paths import MERGED_STEM, SUFFIXES, RunPaths, job_stem, library_stem
 from hvmpi.errors import InputError
 from hvmpi.files import write_whole
@@ -202,7 +203,9 @@ def read_status(path: str | Path) -> Status:
 
 
 def read_current_status(directory: Path) -> Status:
-    """Read the status of a run, from its journal where no file tells how the run ended.
+    """Read the status of a run, from its journal where no good file tells how the run ended.
+
+    A file that is damaged is told of on standard error.
 
     Parameters
     ----------
@@ -215,13 +218,22 @@ def read_current_status(directory: Path) -> Status:
         If neither can be read.
     """
     path = directory / "status.h5"
-    if h5py.is_hdf5(path):
-        status = read_status(path)
-        held = holder(directory / "lock.json")
-        if status.attributes["state"] != "running" or (held is not None and held.alive):
-            return status
+    in_progress = living_master(directory / "lock.json") is not None
+    if path.exists():
+        try:
+            status = read_status(path)
+        except InputError:
+            print(
+                f"hvmpi: {str(path)!r} is damaged or another version's; what follows is from the "
+                "journal, which holds all of it, and a rerun writes the file again",
+                file=sys.stderr,
+                flush=True,
+            )
+        else:
+            if status.attributes["state"] != "running" or in_progress:
+                return status
     ledger = replay(directory / "journal.jsonl")
-    state = ledger.ended.state if ledger.ended else "cut short"
+    state = "running" if in_progress else ledger.ended.state if ledger.ended else "cut short"
     return _read(_image(ledger, to_dict(load_run(directory)), state), path)
 
 
@@ -234,9 +246,16 @@ def _read(source: Path | io.BytesIO, path: Path) -> Status:
             }
             _check_schema(path, attributes)
             tables = {name: file[name][()] for name in file}
-    except OSError as error:
-        msg = f"status file {str(path)!r} cannot be read ({error})"
+        return _join(attributes, tables, path)
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
+        msg = (
+            f"status file {str(path)!r} cannot be read ({error}); python -m hvmpi status "
+            f"{path.parent.name} shows what the journal holds, which is all of it"
+        )
         raise InputError(msg) from error
+
+
+def _join(attributes: dict[str, Any], tables: dict[str, Any], path: Path) -> Status:
     attributes["settings"] = json.loads(attributes["settings"])
     files = _decode_table(tables["event_files"])
     texts = {name: _decoded(tables[of][tables[of].dtype.names[0]]) for name, of in _TEXTS.items()}

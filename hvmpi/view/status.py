@@ -108,11 +108,17 @@ def _totals(status: Status) -> str:
 
 
 def _show_failures(status: Status) -> None:
-    groups = group_failures(status.jobs[status.jobs["state"] == "failed"])
+    failed = status.jobs[status.jobs["state"] == "failed"]
+    groups = group_failures(failed[failed["attempts"] > 0])
+    groups += group_failures(failed[failed["attempts"] == 0])
     for group in groups[:_MOST_GROUPS]:
         first = group.rows[0]
-        told = f"; see {_log(first)}" if first["attempts"] else ""
-        print(f"failed: {group.title}{told} (job {first['job']})")
+        if first["attempts"]:
+            print(f"failed: {group.title}; see {_log(first)} (job {first['job']})")
+        else:
+            # It did not fail itself: what it waits for did.
+            reason = " ".join(group.reason.split())
+            print(f"not started: {len(group.rows)} x {reason} (job {first['job']})")
     if len(groups) > _MOST_GROUPS:
         print(f"... and for {len(groups) - _MOST_GROUPS} more reasons")
     for file in status.event_files[status.event_files["reason"] != ""][:10]:

@@ -65,15 +65,20 @@ def test_status_is_a_table_of_the_newest_run(place: Place, failed: RunOnDisk) ->
 def test_status_of_a_run_that_was_cut_short_is_the_journals(
     place: Place, failed: RunOnDisk
 ) -> None:
-    (failed.directory / "status.h5").write_bytes(b"half")
     lines = failed.journal.read_bytes().splitlines(keepends=True)
     assert b'"ended"' in lines[-1]
     failed.journal.write_bytes(b"".join(lines[:-1]))
-    answer = place.hvmpi("status")
-    assert answer.code == 0
-    assert "cut short" in answer.out
-    assert "1 failed" in answer.out
-    assert place.hvmpi("diagnose").code == 0
+    path = failed.directory / "status.h5"
+    whole = path.read_bytes()
+    for damaged in (b"half", whole[:500], whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        answer = place.hvmpi("status")
+        assert answer.code == 0
+        assert "cut short" in answer.out
+        assert "1 failed" in answer.out
+        assert answer.err.count("\n") == 1
+        assert f"'{path}' is damaged" in answer.err
+        assert place.hvmpi("diagnose").code == 0
 
 
 def test_status_finds_the_run_dir_of_a_config(place: Place, failed: RunOnDisk) -> None:
