@@ -1,25 +1,41 @@
-"""HDF5 files that appear whole or not at all, on a full disk too."""
+"""HDF5 files: those of ours appear whole or not at all, those of others are data and no more."""
 
 from __future__ import annotations
 
 import io
+import json
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self, TypeVar
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
-from hvmpi.errors import SetupError
+from hvmpi.errors import InputError, SetupError
 from hvmpi.files import write_whole
 
-__all__ = ["COMPRESSION", "WholeFile"]
+__all__ = ["COMPRESSION", "InputFile", "WholeFile"]
 
 # Against level 4, 1 saves a fifth of the time for files 1-2 % larger, 9 takes three to four times
 # as long for files 1-2 % smaller (AOD, RDO and HITS of 200 signal events).
 COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 """What every reader of HDF5 can undo without a plug-in."""
+
+
+_SMALL = 64 << 20
+"""Bytes that an array may claim however few are stored."""
+
+_MOST_OF_ONE = 1100
+"""Bytes that one stored byte may stand for: gzip makes at most 1032 of one."""
+
+_MOST_AT_ONCE = 1 << 30
+"""Bytes of a table that is kept in memory as a whole."""
+
+Kind = TypeVar("Kind")
 
 
 class WholeFile:
@@ -103,3 +119,155 @@ class _Disk(io.FileIO):
         """Raise the first error."""
         if self._error is not None:
             raise self._error
+
+
+class InputFile:
+    """An HDF5 file that anybody may have made, read as data.
+
+    What is asked for must lie in the file itself, not behind a link or in a file that it names, and
+    be no larger than its bytes can make it: that is looked at before memory is taken.
+
+    Used as a context.
+
+    Parameters
+    ----------
+    path : Path
+    image : BytesIO, optional
+        The file's bytes, where it is none on disk; `path` is what it is called.
+
+    Attributes
+    ----------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        In every method: if the file or what is asked for is missing, damaged or not what it should
+        be; names both.
+    """
+
+    def __init__(self, path: Path, image: io.BytesIO | None = None) -> None:
+        self.path = path
+        if image is None and not path.is_file():
+            raise InputError(f"there is no file '{path}'")
+        try:
+            self._file = h5py.File(image or path, "r", locking=False)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"'{path}' is not a whole HDF5 file; make it again ({error})"
+            ) from error
+        self._datasets: dict[str, Any] = {}
+
+    def check_schema(self, schema: str, version: int) -> None:
+        """Refuse a file of another schema or version."""
+        found = [
+            self.attribute(name, object) if name in self._file.attrs else "none"
+            for name in ("schema", "schema_version")
+        ]
+        if found != [schema, version]:
+            raise InputError(
+                f"'{self.path}' has schema {found[0]} version {found[1]}, expected {schema} version"
+                f" {version}"
+            )
+
+    def attribute(self, name: str, kind: type[Kind]) -> Kind:
+        """Return an attribute of the file, a single value."""
+        try:
+            attributes = self._file.attrs
+            value = attributes[name] if attributes.get_id(name).shape == () else None
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+            self.refuse(name, f"cannot be read ({error})")
+        if isinstance(value, np.generic):
+            value = value.item()
+        if not isinstance(value, kind):
+            self.refuse(name, "is not of the type that it should be")
+        return value
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Return what an attribute of the file says: a JSON object."""
+        text = self.attribute(name, str)
+        try:
+            values = json.loads(text)
+        except (RecursionError, ValueError) as error:
+            self.refuse(name, f"is no JSON ({error})")
+        if not isinstance(values, dict):
+            self.refuse(name, "is no JSON object")
+        return values
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is something of a name, whatever it is."""
+        return bool(self._file.id.links.exists(name.encode()))
+
+    def dataset(self, name: str) -> Any:
+        """Return an ``h5py.Dataset`` with a size and a place that can be believed.
+
+        Parameters
+        ----------
+        name : str
+            With the groups that it is in, ``group/array``.
+        """
+        if name not in self._datasets:
+            try:
+                self._datasets[name] = self._checked(name)
+            except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+                self.refuse(name, f"cannot be read ({error})")
+        return self._datasets[name]
+
+    def _checked(self, name: str) -> Any:
+        found: Any = self._file
+        for part in name.split("/"):
+            if not isinstance(found, h5py.Group):
+                self.refuse(name, "is in no group")
+            links = found.id.links
+            if not links.exists(part.encode()):
+                self.refuse(name, "is not there")
+            # Before it is followed.
+            if links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
+                self.refuse(name, "is a link to another place, which is not followed")
+            found = found[part]
+        if not isinstance(found, h5py.Dataset) or found.shape is None:
+            self.refuse(name, "is no array")
+        if found.is_virtual or found.external:
+            self.refuse(name, "is kept in other files, which are not opened")
+        if found.dtype.hasobject:
+            self.refuse(name, "has values without a fixed size")
+        rows = math.prod(map(int, found.shape))
+        claimed = max(rows, math.prod(found.chunks or ())) * found.dtype.itemsize
+        if claimed > _SMALL:
+            stored = min(found.id.get_storage_size(), self._file.id.get_filesize())
+            if claimed > _MOST_OF_ONE * stored:
+                self.refuse(name, f"claims {claimed} bytes and has {stored} in the file")
+        return found
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Return rows of an array; all that follow `start` if no `stop` is given."""
+        dataset = self.dataset(name)
+        try:
+            return np.asarray(dataset[start:stop])
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            self.refuse(name, f"cannot be read ({error})")
+
+    def table(self, name: str, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
+        """Return a whole array of one dimension, to be kept; of `dtype` if that is given."""
+        dataset = self.dataset(name)
+        if dataset.ndim != 1:
+            self.refuse(name, f"has {dataset.ndim} dimensions, not 1")
+        if dtype is not None and dataset.dtype != dtype:
+            self.refuse(name, f"is of type {dataset.dtype}, not {dtype}")
+        if dataset.nbytes > _MOST_AT_ONCE:
+            self.refuse(name, f"is of {dataset.nbytes} bytes, more than {_MOST_AT_ONCE}")
+        return self.read(name)
+
+    def refuse(self, name: str, why: str) -> NoReturn:
+        """Raise an `InputError` for what is called `name`: that it is so or does so."""
+        raise InputError(f"'{self.path}' is damaged: '{name}' {why}; make it again")
+
+    def close(self) -> None:
+        """Close the file; for an end without a context."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -24,6 +24,7 @@ from hvmpi.campaign.lock import living_master
 from hvmpi.campaign.paths import MERGED_STEM, SUFFIXES, RunPaths, job_stem, library_stem
 from hvmpi.errors import InputError
 from hvmpi.files import write_whole
+from hvmpi.hdf5 import InputFile
 from hvmpi.settings import load_run, to_dict
 
 __all__ = [
@@ -46,6 +47,19 @@ _ENUMS: dict[str, type[IntEnum]] = {
 }
 _TEXTS = {"host": "hosts", "reason": "reasons", "where": "places", "decision": "reasons"}
 """Columns that hold rows of a table of texts, and that table."""
+
+_TABLES = ("jobs", "attempts", "steps", "event_files", *dict.fromkeys(_TEXTS.values()))
+
+_ATTRIBUTES: dict[str, type[Any]] = {
+    "schema": str,
+    "schema_version": int,
+    "timestamp": str,
+    "state": str,
+    "hvmpi_version": str,
+    "command_line": str,
+    "started": float,
+    "updated": float,
+}
 
 
 def _names(enum: type[IntEnum]) -> dict[str, int]:
@@ -199,7 +213,7 @@ def read_status(path: str | Path) -> Status:
     path = Path(path)
     if path.is_dir():
         path = path / "status.h5"
-    return _read(path, path)
+    return _read(path)
 
 
 def read_current_status(directory: Path) -> Status:
@@ -234,20 +248,19 @@ def read_current_status(directory: Path) -> Status:
                 return status
     ledger = replay(directory / "journal.jsonl")
     state = "running" if in_progress else ledger.ended.state if ledger.ended else "cut short"
-    return _read(_image(ledger, to_dict(load_run(directory)), state), path)
+    return _read(path, _image(ledger, to_dict(load_run(directory)), state))
 
 
-def _read(source: Path | io.BytesIO, path: Path) -> Status:
+def _read(path: Path, image: io.BytesIO | None = None) -> Status:
     try:
-        with h5py.File(source, "r") as file:
-            attributes = {
-                name: value.item() if isinstance(value, np.generic) else value
-                for name, value in file.attrs.items()
-            }
-            _check_schema(path, attributes)
-            tables = {name: file[name][()] for name in file}
+        with InputFile(path, image) as file:
+            file.check_schema(SCHEMA, SCHEMA_VERSION)
+            attributes = {name: file.attribute(name, kind) for name, kind in _ATTRIBUTES.items()}
+            attributes["settings"] = file.json("settings")
+            tables = {name: file.table(name) for name in _TABLES}
+            tables["left_out"] = file.table("left_out") if "left_out" in file else _left_out(())
         return _join(attributes, tables, path)
-    except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
+    except (InputError, AttributeError, LookupError, TypeError, ValueError) as error:
         msg = (
             f"status file {str(path)!r} cannot be read ({error}); python -m hvmpi status "
             f"{path.parent.name} shows what the journal holds, which is all of it"
@@ -256,7 +269,6 @@ def _read(source: Path | io.BytesIO, path: Path) -> Status:
 
 
 def _join(attributes: dict[str, Any], tables: dict[str, Any], path: Path) -> Status:
-    attributes["settings"] = json.loads(attributes["settings"])
     files = _decode_table(tables["event_files"])
     texts = {name: _decoded(tables[of][tables[of].dtype.names[0]]) for name, of in _TEXTS.items()}
     jobs = _joined(tables["jobs"], texts)
@@ -267,18 +279,8 @@ def _join(attributes: dict[str, Any], tables: dict[str, Any], path: Path) -> Sta
         attempts=_joined(tables["attempts"], texts),
         steps=_decode_table(tables["steps"]),
         event_files=files,
-        left_out=_decode_table(tables.get("left_out", _left_out(()))),
+        left_out=_decode_table(tables["left_out"]),
     )
-
-
-def _check_schema(path: Path, attributes: dict[str, Any]) -> None:
-    found = (attributes.get("schema"), attributes.get("schema_version"))
-    if found != (SCHEMA, SCHEMA_VERSION):
-        msg = (
-            f"{str(path)!r} has schema {found[0]} {found[1]}, "
-            f"this hvmpi reads {SCHEMA} {SCHEMA_VERSION}"
-        )
-        raise InputError(msg)
 
 
 def _decoded(column: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -29,8 +28,10 @@ from hvmpi.engine import (
     ended,
 )
 from hvmpi.errors import InputError, SetupError
+from hvmpi.hdf5 import InputFile
 from hvmpi.openchain import evnt
 from hvmpi.openchain.processes import Process, resolve
+from hvmpi.openchain.schemas import EVENTS
 from hvmpi.options import SAMPLE_OPTIONS
 from hvmpi.sample import SampleOptions
 from hvmpi.settings import Settings
@@ -226,12 +227,8 @@ class OpenChainEngine:
             return evnt.scan(path).event_numbers
         if product in ("train", "merged"):
             return None
-        try:
-            with h5py.File(path, "r") as file:
-                return np.asarray(file["events"]["event_number"], dtype=np.int64)
-        except (OSError, KeyError, ValueError) as error:
-            msg = f"{str(path)!r} is no product of the open chain ({error})"
-            raise InputError(msg) from error
+        with InputFile(path) as file:
+            return np.asarray(file.table("events", EVENTS)["event_number"], dtype=np.int64)
 
     def count(self, _product: str, _path: Path, /) -> int | None:
         """Count none: what has events has numbers."""

@@ -20,14 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 import hvmpi
 from hvmpi.errors import InputError, RunError
 from hvmpi.files import sha256_of
-from hvmpi.hdf5 import COMPRESSION, WholeFile
+from hvmpi.hdf5 import COMPRESSION, InputFile, WholeFile
+from hvmpi.openchain.evnt import is_normalisation
 from hvmpi.openchain.schemas import EVENT_FIELDS, EVENTS, NORMALISATION_UNITS, Field, Schema
 
 __all__ = [
@@ -305,19 +305,27 @@ class Collection:
     fields : tuple of str
     """
 
-    def __init__(self, path: Path, name: str, group: Any, fields: tuple[Field, ...]) -> None:
-        self._path, self._name, self._group = path, name, group
-        self.fields = tuple(field.name for field in fields)
-        self.index: NDArray[np.int64] = self._array("index", slice(None))
+    def __init__(
+        self, file: InputFile, name: str, fields: tuple[Field, ...], n_events: int
+    ) -> None:
+        self._file, self._name = file, name
+        self._types = {field.name: np.dtype(field.dtype) for field in fields}
+        self.fields = tuple(self._types)
+        self.index: NDArray[np.int64] = file.table(f"{name}/index")
+        ascends = self.index.dtype == np.int64 and len(self.index) == n_events + 1
+        if not ascends or self.index[0] != 0 or (np.diff(self.index) < 0).any():
+            file.refuse(f"{name}/index", f"does not fit its {n_events} events")
 
     def _array(self, field: str, rows: slice) -> NDArray[Any]:
-        try:
-            return np.asarray(self._group[field][rows])
-        except (KeyError, OSError, RuntimeError) as error:
-            raise InputError(
-                f"'{self._path}' is damaged: array '{self._name}/{field}' cannot be read ({error});"
-                " make the file again"
-            ) from error
+        name = f"{self._name}/{field}"
+        dataset = self._file.dataset(name)
+        if (dataset.shape, dataset.dtype) != ((len(self),), self._types[field]):
+            self._file.refuse(
+                name,
+                f"has shape {dataset.shape} and type {dataset.dtype}, expected ({len(self)},) and"
+                f" {self._types[field]}",
+            )
+        return self._file.read(name, rows.start or 0, rows.stop)
 
     def __getitem__(self, field: str) -> NDArray[Any]:
         """Return an array over all events."""
@@ -359,36 +367,22 @@ class Product:
 
     def __init__(self, path: Path, schema: Schema) -> None:
         self.path, self.schema = path, schema
-        if not path.is_file():
-            raise InputError(f"there is no file '{path}'")
-        try:
-            self._file = h5py.File(path, "r", locking=False)
-        except OSError as error:
-            raise InputError(
-                f"'{path}' is not a whole HDF5 file; make it again ({error})"
-            ) from error
+        self._file = InputFile(path)
         try:
             self._load()
-        except (KeyError, OSError, RuntimeError, ValueError) as error:
-            self._file.close()
-            raise InputError(f"'{path}' is damaged ({error}); make it again") from error
         except InputError:
             self._file.close()
             raise
 
     def _load(self) -> None:
-        name = self._file.attrs.get("schema", "none")
-        number = self._file.attrs.get("schema_version", "none")
-        if name != self.schema.name or number != self.schema.version:
-            raise InputError(
-                f"'{self.path}' has schema {name} version {number}, expected"
-                f" {self.schema.name} version {self.schema.version}"
-            )
-        self.provenance: dict[str, Any] = json.loads(self._file.attrs["provenance"])
-        self.events: NDArray[Any] = self._file["events"][:]
-        self.normalisation: NDArray[Any] = self._file["normalisation"][:]
+        self._file.check_schema(self.schema.name, self.schema.version)
+        self.provenance: dict[str, Any] = self._file.json("provenance")
+        self.events: NDArray[Any] = self._file.table("events", EVENTS)
+        self.normalisation: NDArray[Any] = self._file.table("normalisation")
+        if not is_normalisation(self.normalisation.dtype):
+            self._file.refuse("normalisation", "has other columns than expected")
         self._collections = {
-            collection: Collection(self.path, collection, self._file[collection], fields)
+            collection: Collection(self._file, collection, fields, len(self.events))
             for collection, fields in self.schema.collections.items()
         }
 

@@ -28,6 +28,7 @@ from hvmpi.openchain.asciiv3 import END, EventText, Walk, check_references, open
 __all__ = [
     "NORMALISATION_FIELDS",
     "EventFileSummary",
+    "is_normalisation",
     "normalisation",
     "read_events",
     "read_numbered",
@@ -70,6 +71,17 @@ NORMALISATION_FIELDS = (
     ("sum_weights2", "f8"),
 )
 """Names and types of `normalisation`'s columns after the first, ``sample``."""
+
+
+def is_normalisation(dtype: np.dtype[Any], *more: tuple[str, str]) -> bool:
+    """Whether a table read from a file has the columns of `normalisation`, and `more`."""
+    fields = np.dtype([*NORMALISATION_FIELDS, *more])
+    names = dtype.names or ()
+    return (
+        names == ("sample", *(fields.names or ()))
+        and dtype["sample"].kind == "S"
+        and all(dtype[name] == fields[name] for name in names[1:])
+    )
 
 
 @dataclass(frozen=True, eq=False, slots=True)

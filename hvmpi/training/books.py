@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from hvmpi import __version__
 from hvmpi.errors import InputError
-from hvmpi.openchain.evnt import NORMALISATION_FIELDS
+from hvmpi.openchain.evnt import NORMALISATION_FIELDS, is_normalisation
 from hvmpi.versions import library_versions
 
 __all__ = [
     "EVENT_RANGES",
     "NORMALISATION_COLUMNS",
     "Books",
+    "check_books",
     "event_ranges",
     "merged",
     "normalisation_table",
@@ -95,6 +96,38 @@ class Books:
                 self.identities(), self.ranges["first_event"].tolist(), strict=True
             )
         )
+
+
+def check_books(path: Path, books: Books) -> None:
+    """Refuse books that do not hold together; they may be anybody's.
+
+    Raises
+    ------
+    InputError
+        Names the file and what is wrong.
+    """
+    table, ranges, made = books.normalisation, books.ranges, books.provenance
+    if not is_normalisation(table.dtype, *_OWN_FIELDS):
+        wrong = "'normalisation' has other columns than expected"
+    elif ranges.dtype != EVENT_RANGES:
+        wrong = "'event_ranges' has other columns than expected"
+    elif not isinstance(made, dict) or not (
+        isinstance(made.get("settings"), dict) and isinstance(made.get("sources"), list)
+    ):
+        wrong = "'provenance' has no settings and sources"
+    elif len(ranges) == 0 or (ranges["first_event"] > ranges["last_event"]).any():
+        wrong = "'event_ranges' is empty or has a range that ends before it begins"
+    elif not _rows_of(ranges["row"], 0, len(table)):
+        wrong = "'event_ranges' names rows that 'normalisation' does not have"
+    elif not _rows_of(table["source"], -1, len(made["sources"])) or not made["sources"]:
+        wrong = "'normalisation' names sources that 'provenance' does not have"
+    else:
+        return
+    raise InputError(f"'{path}' is damaged: {wrong}; make it again")
+
+
+def _rows_of(rows: NDArray[Any], least: int, stop: int) -> bool:
+    return bool(((rows >= least) & (rows < stop)).all())
 
 
 def provenance(settings: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -179,7 +212,7 @@ def refuse_events_twice(paths: Sequence[Path], books: Sequence[Books]) -> None:
         place = int(twice[0])
         one, other = (paths[file[order[at]]] for at in (place, place + 1))
         process, run, _ = identities[order[place]].tolist()
-        of = f"of run {run}" + (f" ({process.decode()})" if process else "")
+        of = f"of run {run}" + (f" ({process.decode('utf-8', 'replace')})" if process else "")
         raise InputError(f"event {first[place + 1]} {of} is in '{one}' and in '{other}'")
 
 

@@ -14,14 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from hvmpi.errors import InputError, RunError
-from hvmpi.hdf5 import COMPRESSION, WholeFile
+from hvmpi.hdf5 import COMPRESSION, InputFile, WholeFile
 from hvmpi.openchain.schemas import NORMALISATION_UNITS
-from hvmpi.training.books import EVENT_RANGES, NORMALISATION_COLUMNS, Books
+from hvmpi.training.books import NORMALISATION_COLUMNS, Books, check_books
 from hvmpi.training.columns import (
     BACKGROUND,
     DATASETS,
@@ -186,57 +185,37 @@ class TrainingFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.is_file():
-            raise InputError(f"there is no file '{path}'")
-        try:
-            self._file = h5py.File(path, "r", locking=False)
-        except OSError as error:
-            raise InputError(f"'{path}' is no training file: it is not HDF5 ({error})") from error
+        self._file = InputFile(path)
         try:
             self._check()
             self.books = self._read_books()
-        except (KeyError, OSError, RuntimeError, ValueError) as error:
-            self._file.close()
-            raise InputError(f"'{path}' is damaged ({error}); make it again") from error
         except InputError:
             self._file.close()
             raise
 
     def _check(self) -> None:
-        schema = self._file.attrs.get("schema", "none")
-        version = self._file.attrs.get("schema_version", "none")
-        if (schema, version) != (SCHEMA, SCHEMA_VERSION):
-            raise InputError(
-                f"'{self.path}' has schema {schema} version {version}, expected {SCHEMA} version"
-                f" {SCHEMA_VERSION}"
-            )
+        self._file.check_schema(SCHEMA, SCHEMA_VERSION)
         for name, dataset in DATASETS.items():
-            _check_columns(self.path, name, self._file[name], dataset)
-            if self._file[name].shape != dataset.shape(len(self)):
-                raise InputError(
-                    f"'{self.path}' is damaged: '{name}' has shape {self._file[name].shape} beside"
-                    f" {len(self)} jets; make it again"
-                )
+            found = self._file.dataset(name)
+            _check_columns(self.path, name, found, dataset)
+            if found.shape != dataset.shape(len(self)):
+                self._file.refuse(name, f"has shape {found.shape} beside {len(self)} jets")
 
     def _read_books(self) -> Books:
-        group = self._file["cutBookkeeper"]
-        table, ranges = group["normalisation"][:], group["event_ranges"][:]
-        if table.dtype.names != NORMALISATION_COLUMNS or ranges.dtype != EVENT_RANGES:
-            raise InputError(f"'{self.path}' has other columns in 'cutBookkeeper' than expected")
-        return Books(table, ranges, json.loads(self._file.attrs["provenance"]))
+        table, ranges = (
+            self._file.table(f"cutBookkeeper/{name}") for name in ("normalisation", "event_ranges")
+        )
+        books = Books(table, ranges, self._file.json("provenance"))
+        check_books(self.path, books)
+        return books
 
     def __len__(self) -> int:
         """How many jets there are."""
-        return len(self._file["jets"])
+        return len(self._file.dataset("jets"))
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return rows of a dataset; all that follow `start` if no `stop` is given."""
-        try:
-            return np.asarray(self._file[name][start:stop])
-        except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"'{self.path}' is damaged: '{name}' cannot be read ({error}); make it again"
-            ) from error
+        return self._file.read(name, start, stop)
 
     def blocks(self) -> Iterator[Rows]:
         """Yield the rows of all datasets, some thousand at a time."""

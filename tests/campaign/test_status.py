@@ -229,5 +229,5 @@ def test_what_is_no_status_file_is_refused(tmp_path: Path) -> None:
         read_status(path)
     with h5py.File(path, "w") as file:
         file.attrs["schema"], file.attrs["schema_version"] = "hvmpi-status", 9
-    with pytest.raises(InputError, match="hvmpi-status 9, this hvmpi reads hvmpi-status 2"):
+    with pytest.raises(InputError, match="hvmpi-status version 9, expected hvmpi-status"):
         read_status(path)

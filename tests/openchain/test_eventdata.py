@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from hvmpi.errors import InputError, RunError, SetupError
 from hvmpi.openchain import schemas
 from hvmpi.openchain.eventdata import Event, Product, ProductWriter, provenance
+from hvmpi.openchain.evnt import NORMALISATION_FIELDS
 from hvmpi.openchain.schemas import AOD, EVENTS, HITS, RDO
 
 MADE = provenance(seed=1, settings_hash="0" * 64, inputs={"evnt": "0" * 64})
-NORMALISATION = np.zeros(1, dtype=[("sample", "S4"), ("events", "i8"), ("cross_section_pb", "f8")])
+NORMALISATION = np.zeros(1, dtype=[("sample", "S4"), *NORMALISATION_FIELDS])
 
 
 def _event(number: int, measurements: int, weight: float = 1.0) -> Event:
@@ -182,7 +183,7 @@ def test_a_missing_array_is_named(tmp_path: Path) -> None:
         del file["measurements/local_x"]
     with (
         Product(path, RDO) as product,
-        pytest.raises(InputError, match="'measurements/local_x' cannot be read"),
+        pytest.raises(InputError, match="'measurements/local_x' is not there"),
     ):
         list(product.iterate(range(1)))
 

@@ -330,7 +330,7 @@ def test_an_event_twice_in_one_aod(tmp_path: Path) -> None:
 def test_an_aod_without_calorimeter(signal_aod: Path, tmp_path: Path) -> None:
     with h5py.File(signal_aod, "r+") as file:
         del file["clusters"]
-    with pytest.raises(InputError, match=r"signal.aod.h5' is damaged .*clusters"):
+    with pytest.raises(InputError, match=r"signal.aod.h5' is damaged: .*clusters"):
         extract(signal_aod, tmp_path / "train.h5")
     assert {path.name for path in tmp_path.iterdir()} == {"signal.aod.h5"}
 

@@ -344,7 +344,7 @@ def test_without_cross_sections_only_numbers_of_jets(tmp_path: Path) -> None:
 
 BAD = {
     "no such file": (["gone.h5"], ["there is no file 'gone.h5'"]),
-    "no training file": (["notes"], ["'notes' is no training file"]),
+    "no training file": (["notes"], ["'notes' is not a whole HDF5 file"]),
     "unknown feature": (["train.h5", "--features=widht"], ["'widht'", "'width'"]),
     "no features": (["train.h5", "--features="], ["needs features"]),
     "truth": (["train.h5", "--features=label"], ["'label'", "truth"]),
