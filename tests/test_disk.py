@@ -174,7 +174,9 @@ def test_a_write_that_stalls_ends_at_the_time_limit(three: Place, stalled: Path)
     words = [*THREE_JOBS, *shell(f'{write}; cat "$3" > "$4"'), "--job-timeout=1"]
     process = three.start(*words)
     # Not even SIGKILL ends what waits for such a disk.
-    wait_for(lambda: three.runs() and failures(three.run()), seconds=60)
+    wait_for(
+        lambda: three.runs() and three.run().journal.exists() and failures(three.run()), seconds=60
+    )
     answer = three.finish(process)
     assert answer.code == 0
     (failed,) = failures(three.run())
