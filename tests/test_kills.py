@@ -165,11 +165,11 @@ def test_workers_without_a_master_end_their_payloads_and_leave(three: Place) -> 
 
 @pytest.mark.parametrize("ranks", [0, 3])
 def test_what_runs_at_the_end_of_the_time_is_interrupted(three: Place, ranks: int) -> None:
-    words = (*THREE_JOBS, "--time-limit=6", *until_mended(three, "exec sleep 600"))
+    words = (*THREE_JOBS, "--time-limit=9", *until_mended(three, "exec sleep 600"))
     assert three.finish(three.start(*words, ranks=ranks)).code == 3
     run = three.run()
     (ended,) = run.entries(journal.Ended)
-    assert ended.reason == "time-limit (6 s) is over"
+    assert ended.reason == "time-limit (9 s) is over"
     attempts = run.status().attempts
     assert attempts["outcome"][attempts["job"] == 1].tolist() == ["interrupted"]
     (three.root / "mended").touch()
