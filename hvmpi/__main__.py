@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hvmpi.cli import main as run_command_line
 from hvmpi.errors import HvmpiError
 from hvmpi.ranks import leave, survives
+from hvmpi.view.text import say
 
 __all__ = ["main"]
 
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = run_command_line(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except HvmpiError as error:
-        print(f"hvmpi: error: {error}", file=sys.stderr, flush=True)
+        say(f"hvmpi: error: {error}", sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output left; nothing more can be said to it.

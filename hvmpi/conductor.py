@@ -21,6 +21,7 @@ from hvmpi.settings import Settings, load
 from hvmpi.view.failures import hosts_left_out
 from hvmpi.view.plan import show_plan, show_rest
 from hvmpi.view.status import show_status
+from hvmpi.view.text import say
 
 __all__ = ["conduct", "refuse_early"]
 
@@ -133,7 +134,7 @@ def _say_why_deserted(run: Run) -> None:
 
 
 def _say(line: str) -> None:
-    print(f"hvmpi: {line}", flush=True)
+    say(f"hvmpi: {line}")
 
 
 def refuse_early(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 __all__ = [
     "make_private",
     "publish_mode",
+    "remove_unfinished",
     "rename_beside",
     "sha256_of",
     "sync_directory",
@@ -55,6 +56,16 @@ def write_private(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
+_unfinished: set[Path] = set()
+
+
+def remove_unfinished() -> None:
+    """Remove what `write_whole` writes at the moment; for a process that is to end at once."""
+    for beside in tuple(_unfinished):
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
 @contextlib.contextmanager
 def write_whole(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """Give a name beside `path` to write to; on leaving, bring it to disk under its own name.
@@ -63,6 +74,7 @@ def write_whole(path: Path, mode: int = 0o666) -> Iterator[Path]:
     user's umask takes away is left out.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _unfinished.add(beside)
     try:
         yield beside
         sync_file(beside)
@@ -72,6 +84,8 @@ def write_whole(path: Path, mode: int = 0o666) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise
+    finally:
+        _unfinished.discard(beside)
     sync_directory(path.parent)
 
 

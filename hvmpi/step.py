@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from hvmpi.campaign.jobs import Outcome
 from hvmpi.errors import HvmpiError, InputError, SetupError, UsageError
 from hvmpi.files import write_whole
+from hvmpi.view.text import say
 
 __all__ = ["StepParser", "add_step", "refuse_to_overwrite", "run_step"]
 
@@ -60,7 +61,7 @@ def run_step(
         summary = _attempt(given, carry_out)
     except HvmpiError as error:
         _report(given, _outcome(error), str(error), -1)
-        print(f"hvmpi: error: {error}", file=sys.stderr, flush=True)
+        say(f"hvmpi: error: {error}", sys.stderr)
         return error.exit_code
     print(f"hvmpi: {given.step}: {summary.events} events to {str(given.output)!r}", flush=True)
     _report(given, Outcome.DONE, "", summary.events, dataclasses.asdict(summary))

@@ -33,6 +33,7 @@ from hvmpi.mpirun import Mpirun
 from hvmpi.options import OPTIONS
 from hvmpi.settings import Settings, load
 from hvmpi.view.status import show_status
+from hvmpi.view.text import say
 
 __all__ = ["Supervisor", "main"]
 
@@ -315,7 +316,7 @@ def _without(hosts: Sequence[Host], answering: Sequence[Host]) -> str:
 
 
 def _tell(sentence: str) -> None:
-    print(f"hvmpi: {sentence}", file=sys.stderr, flush=True)
+    say(f"hvmpi: {sentence}", sys.stderr)
 
 
 def _become_hvmpi(argv: Sequence[str]) -> NoReturn:

@@ -13,6 +13,7 @@ from hvmpi.campaign.jobs import FailureClass, Outcome
 from hvmpi.campaign.status import Status, read_current_status
 from hvmpi.verbs.arguments import chosen_run, run_parser
 from hvmpi.view.failures import FailureGroup, LogPlace, group_failures, hosts_left_out, listed
+from hvmpi.view.text import say
 
 __all__ = ["advice", "main"]
 
@@ -96,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
     if not groups and none_barred and all_taken_in:
         print(f"run {directory.name}: no attempt failed")
     for group in groups:
-        print(group.title)
+        say(group.title)
         for line in _details(group, status):
             print(f"  {line}")
     return 0
@@ -106,7 +107,7 @@ def _show_left_out(status: Status) -> bool:
     """Tell of hosts that got no jobs; say whether there were none."""
     lines = hosts_left_out(status.left_out[["host", "reason"]].tolist())
     for line in lines:
-        print(f"left out: {line}")
+        say(f"left out: {line}")
     if lines:
         print("  what to do: Mend that, then rerun; python -m hvmpi doctor -c CONFIG says more.")
     return not lines
@@ -116,11 +117,11 @@ def _show_not_started(status: Status) -> bool:
     """Tell of files put aside and jobs that could not start; say whether there were none."""
     aside = [str(file["reason"]) for file in status.event_files if file["reason"]]
     for reason in aside:
-        print(f"put aside: {reason}")
+        say(f"put aside: {reason}")
     barred = status.jobs[(status.jobs["state"] == "failed") & (status.jobs["attempts"] == 0)]
     for reason, count in Counter(map(str, barred["reason"])).most_common():
         if reason not in aside:
-            print(f"{count} jobs could not start: {reason}")
+            say(f"{count} jobs could not start: {reason}")
     return not (aside or len(barred))
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from hvmpi.errors import UsageError
 from hvmpi.training.__main__ import add_merge_arguments, carry_out_merge
 from hvmpi.verbs.arguments import VerbParser
+from hvmpi.verbs.stopping import nothing_left_by_sigterm
 from hvmpi.view.table import print_table
+from hvmpi.view.text import say
 
 __all__ = ["main"]
 
@@ -27,13 +29,14 @@ def main(argv: Sequence[str]) -> int:
     if not given.output.absolute().parent.is_dir():
         msg = f"there is no directory {str(given.output.absolute().parent)!r} for the output"
         raise UsageError(msg)
-    summary = carry_out_merge(given)
+    with nothing_left_by_sigterm():
+        summary = carry_out_merge(given)
     print_table(
         ("SAMPLE", "EVENTS"),
         [(name or "(unnamed)", str(events)) for name, events in summary.samples.items()],
         right=("EVENTS",),
     )
-    print(
+    say(
         f"{given.output}: {summary.rows['jets']} jets, {summary.rows['signal']} of them signal and"
         f" {summary.rows['qcd']} QCD, of {summary.events} events in {summary.inputs} files"
     )

@@ -12,7 +12,9 @@ from hvmpi.training.features import DEFAULT, chosen_features
 from hvmpi.training.network import NetworkOptions, fit, read_jets
 from hvmpi.training.results import engines, numbers, summary_rows, write_numbers
 from hvmpi.verbs.arguments import VerbParser
+from hvmpi.verbs.stopping import nothing_left_by_sigterm
 from hvmpi.view.table import print_table
+from hvmpi.view.text import say
 
 __all__ = ["main"]
 
@@ -36,13 +38,14 @@ def main(argv: Sequence[str]) -> int:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         simulated = " (open chain)" if engines(books) == {"openchain"} else ""
-        draw(directory, network, f"Simulation{simulated}")
-        write_numbers(directory, found, network)
+        with nothing_left_by_sigterm():
+            draw(directory, network, f"Simulation{simulated}")
+            write_numbers(directory, found, network)
     except OSError as error:
         msg = f"cannot write in {str(directory)!r} ({error.strerror or error})"
         raise SetupError(msg) from error
     _tell(found)
-    print(f"{directory}: network.json, roc.csv, and as .png and .pdf roc, scores, importance")
+    say(f"{directory}: network.json, roc.csv, and as .png and .pdf roc, scores, importance")
     return 0
 
 

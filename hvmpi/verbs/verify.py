@@ -8,6 +8,7 @@ from pathlib import Path
 from hvmpi.campaign.audit import Audit, audit
 from hvmpi.errors import HvmpiError
 from hvmpi.verbs.arguments import chosen_run, run_parser
+from hvmpi.view.text import say
 
 __all__ = ["main"]
 
@@ -30,11 +31,11 @@ def main(argv: Sequence[str]) -> int:
     directory = chosen_run(parser.parse_args(argv))
     found = _audit(directory)
     for fault in found.faults:
-        print(f"fault: {fault}")
+        say(f"fault: {fault}")
     for sentence in found.remarks:
-        print(f"remark: {sentence}")
+        say(f"remark: {sentence}")
     for sentence in found.not_done:
-        print(f"not done: {sentence}")
+        say(f"not done: {sentence}")
     verdict = "as the journal says" if not found.faults else f"faults: {len(found.faults)}"
     rest = f"; {len(found.not_done)} not done" if found.not_done else ""
     print(f"run {directory.name}: {found.files} files, {found.events} events: {verdict}{rest}")

@@ -16,6 +16,7 @@ from hvmpi.engine import Engine, Inputs
 from hvmpi.errors import UsageError
 from hvmpi.settings import Settings
 from hvmpi.view.table import print_table
+from hvmpi.view.text import say
 
 __all__ = ["show_plan", "show_rest"]
 
@@ -92,7 +93,7 @@ def _show_files(ledger: Ledger) -> None:
     )
     for file in ledger.event_files:
         if file.reason:
-            print(f"put aside: {file.reason}")
+            say(f"put aside: {file.reason}")
 
 
 def _show_library(library: PlannedLibrary, ledger: Ledger, mu: float) -> None:

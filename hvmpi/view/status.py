@@ -17,6 +17,7 @@ from hvmpi.campaign.status import Status, read_current_status
 from hvmpi.options import BY_NAME
 from hvmpi.view.failures import LogPlace, group_failures, hosts_left_out
 from hvmpi.view.table import print_table
+from hvmpi.view.text import say
 
 __all__ = ["show_status"]
 
@@ -50,7 +51,7 @@ def show_status(directory: Path, *, state: str | None = None, all_rows: bool = F
     print()
     print(_totals(status))
     for line in hosts_left_out(status.left_out[["host", "reason"]].tolist()):
-        print(f"left out: {line}")
+        say(f"left out: {line}")
     _show_failures(status)
     _show_products(status)
 
@@ -114,15 +115,15 @@ def _show_failures(status: Status) -> None:
     for group in groups[:_MOST_GROUPS]:
         first = group.rows[0]
         if first["attempts"]:
-            print(f"failed: {group.title}; see {_log(first)} (job {first['job']})")
+            say(f"failed: {group.title}; see {_log(first)} (job {first['job']})")
         else:
             # It did not fail itself: what it waits for did.
             reason = " ".join(group.reason.split())
-            print(f"not started: {len(group.rows)} x {reason} (job {first['job']})")
+            say(f"not started: {len(group.rows)} x {reason} (job {first['job']})")
     if len(groups) > _MOST_GROUPS:
         print(f"... and for {len(groups) - _MOST_GROUPS} more reasons")
     for file in status.event_files[status.event_files["reason"] != ""][:10]:
-        print(f"put aside: {file['reason']}")
+        say(f"put aside: {file['reason']}")
     if groups:
         run = status.path.parent
         elsewhere = run.parent.resolve() != Path(BY_NAME["run-dir"].default).resolve()

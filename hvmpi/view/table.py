@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from hvmpi.view.text import printable
+
 __all__ = ["print_table"]
 
 
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()
 ) -> None:
-    """Print rows under column names.
+    """Print rows under column names; what cannot be printed stands as its code.
 
     Parameters
     ----------
@@ -29,7 +31,7 @@ def print_table(
         justify = "right" if column in to_the_right else "left"
         table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     # A path that is cut or wrapped cannot be copied.
     console = Console(
         file=sys.stdout, width=10_000, color_system=None, markup=False, highlight=False, emoji=False

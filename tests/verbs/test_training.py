@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,37 @@ def test_merge_refuses(place: Place) -> None:
         assert answer.code == 2
         assert said in answer.complaint
         assert place.tree() == before
+
+
+def test_names_of_others_do_not_steer_the_terminal(place: Place) -> None:
+    path = train_of(place.root, "a", [signal_event(1)], sample=b"\x1b[31mred")
+    path = path.rename(place.root / "a\x1b[31m.h5")
+    answer = place.hvmpi("merge", "-o", "all\x1b]0;.h5", path)
+    assert answer.code == 0
+    assert "\\x1b[31mred" in answer.out
+    assert "all\\x1b]0;.h5: " in answer.out
+    assert "\x1b" not in answer.out
+    answer = place.hvmpi("merge", "-o", "again.h5", path, path)
+    assert "a\\x1b[31m.h5'" in answer.complaint
+    assert "\x1b" not in answer.err
+
+
+DIES_IN_THE_MIDST = """
+import os, signal, sys
+from hvmpi.__main__ import main
+from hvmpi.training.files import TrainingWriter
+TrainingWriter.finish = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.usefixtures("parts")
+def test_a_merge_that_is_ended_leaves_nothing(place: Place) -> None:
+    before = place.tree()
+    words = [sys.executable, "-c", DIES_IN_THE_MIDST, "merge", "-o", "all.h5", "qcd.train.h5"]
+    answer = subprocess.run(
+        words, cwd=place.root, env=place.environment, capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stdout) == (3, "")
+    assert answer.stderr == "hvmpi: ended by SIGTERM; nothing unfinished is left\n"
+    assert place.tree() == before
