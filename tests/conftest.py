@@ -27,6 +27,8 @@ from hvmpi.payload import Payload, PayloadResult, child_environment
 # Draws are slow where the machine has other work; that is no fault of theirs.
 settings.register_profile("hvmpi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hvmpi")
+# What a shell starts in the background ignores Ctrl-C, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LAUNCHERS = ("OMPI_", "PMIX_", "PRTE_", "PMI", "HYDRA_", "SLURM_", "HVMPI_")
 BIN = Path(sys.executable).parent

@@ -79,7 +79,7 @@ def test_the_peak_of_a_short_step_is_its_own_and_not_ours(tmp_path: Path, mb: in
 def test_the_peak_counts_what_children_that_ended_took(tmp_path: Path) -> None:
     child = "import subprocess, sys; subprocess.run([sys.executable, '-S', '-c', sys.argv[1]])"
     # Where this process was larger once, only samples tell: they must have the time for one.
-    held = "import time; x = bytearray(600 << 20); time.sleep(1.0)"
+    held = "import time; x = bytearray(600 << 20); time.sleep(2.5)"
     peak = run(tmp_path, *PYTHON, child, held).max_rss_mb
     assert 600 < peak < 700
 
