@@ -137,31 +137,26 @@ class Supervisor:
     def _run(self) -> int:
         argv, hosts, environ = self._launch.argv, self._hosts, self._environ
         restarts = fruitless = 0
-        began = False
         while True:
             started = time.monotonic()
             pulse, how, code = self._start(argv, hosts, environ)
-            began = began or pulse.begun
             completion = find_completion(self._run_dir, pulse.launch) if pulse.begun else None
             if completion is not None and not self._goes_on(completion, pulse):
                 return completion.exit_code
-            if not began and code in _OWN_CODES and not self._some_are_silent():
-                return self._never_began(how, code)
+            if self._directory is None and code in _OWN_CODES and not self._some_are_silent():
+                return self._give_up(how, code)
             how = completion.reason if completion else how
             came_to_nothing = pulse.jobs_done == 0 and time.monotonic() - started < _LONG_S
             fruitless = fruitless + 1 if came_to_nothing else 0
-            most = _MOST_FRUITLESS if began else _MOST_BEFORE
-            why_not = self._why_not_again(restarts, fruitless, most)
+            why_not = self._why_not_again(restarts, fruitless)
             if why_not is None:
                 self._mpirun.pause(min(2.0 ** max(fruitless - 1, 0), _LONGEST_PAUSE_S))
                 hosts = self._await_hosts()
-                why_not = self._why_not_again(restarts, fruitless, most)
+                why_not = self._why_not_again(restarts, fruitless)
                 if why_not is None and not hosts:
                     why_not = "no host of the host file answers"
             if why_not is not None:
-                if not began:
-                    return self._never_began(how, code, why_not)
-                return self._cut_short(how, why_not)
+                return self._give_up("; ".join(filter(None, (how, why_not))), code)
             if pulse.holder is not None and self._directory is not None:
                 # On another host it may have lost us alone: it stops when it looks at its lock.
                 break_lock(self._directory / "lock.json", pulse.holder)
@@ -211,13 +206,13 @@ class Supervisor:
             or (reason.startswith(NO_WORKER) and pulse.jobs_done > 0)
         )
 
-    def _why_not_again(self, restarts: int, fruitless: int, most: int) -> str | None:
+    def _why_not_again(self, restarts: int, fruitless: int) -> str | None:
         """Say why mpirun is not started again; None when it is."""
         if self._mpirun.asked_to_stop:
             return ""
         if restarts >= self._settings.max_restarts:
             return f"max-restarts ({restarts}) is used up" * bool(restarts)
-        if fruitless >= most:
+        if fruitless >= (_MOST_FRUITLESS if self._directory else _MOST_BEFORE):
             return f"no job was done in {fruitless} starts"
         if self._directory is not None and (problem := _why_unwritable(self._directory)):
             return problem
@@ -233,20 +228,19 @@ class Supervisor:
         deadline = time.monotonic() + _SILENCE_S
         pause = 1.0
         while True:
-            silent = self._silent()
-            answering = tuple(host for host in self._hosts if host.name not in silent)
+            answering = self._answering()
             if answering or self._mpirun.asked_to_stop or time.monotonic() > deadline:
                 return answering
             self._mpirun.pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    def _silent(self) -> set[str]:
-        return find_silent({host.name for host in self._hosts}, remote_shell(self._environ))
+    def _answering(self) -> tuple[Host, ...]:
+        silent = find_silent({host.name for host in self._hosts}, remote_shell(self._environ))
+        return tuple(host for host in self._hosts if host.name not in silent)
 
     def _some_are_silent(self) -> bool:
         """Tell whether what did not start may start without hosts that do not answer."""
-        silent = self._silent()
-        return bool(silent) and any(host.name not in silent for host in self._hosts)
+        return 0 < len(self._answering()) < len(self._hosts)
 
     def _again(self) -> tuple[str, ...]:
         """Give the arguments that take the run up again, with the settings it was begun with."""
@@ -263,22 +257,17 @@ class Supervisor:
         variables = {option.variable for option in OPTIONS}
         return {name: value for name, value in self._environ.items() if name not in variables}
 
-    def _never_began(self, how: str, code: int, why_not: str = "") -> int:
-        if self._mpirun.asked_to_stop:
-            _tell("stopped before the run began")
-            return EXIT_CUT_SHORT
-        reason = "; ".join(filter(None, (how, why_not)))
-        _tell(f"{reason}, before the run began; see what mpirun says above")
-        return code if 0 < code < 256 else 1
-
-    def _cut_short(self, how: str, why_not: str) -> int:
-        """Show the table that rank 0 could not print, and say what to do."""
-        if self._directory is None:  # pragma: no cover - a run that began has one
-            return EXIT_CUT_SHORT
+    def _give_up(self, reason: str, code: int) -> int:
+        """Say why no more is started, and what to do; of a run that began show the table too."""
+        if self._directory is None:
+            if self._mpirun.asked_to_stop:
+                _tell("stopped before the run began")
+                return EXIT_CUT_SHORT
+            _tell(f"{reason}, before the run began; see what mpirun says above")
+            return code if 0 < code < 256 else 1
         timestamp = self._directory.name
         with contextlib.suppress(HvmpiError):  # cut short before its first snapshot
             show_status(self._directory)
-        reason = "; ".join(filter(None, (how, why_not)))
         _tell(
             f"run {timestamp} was cut short ({reason}); what is done is in "
             f"{str(self._directory)!r}, and `rerun {timestamp}` does the rest"
