@@ -438,9 +438,7 @@ def run_trial(trial: Trial, folder: Path) -> Result:
 def _begun(run_dir: Path) -> list[Path]:
     """List the runs whose plan was written: in others there is nothing that could be lost."""
     return [
-        path.parent
-        for path in sorted(run_dir.glob("*/journal.jsonl"))
-        if any(isinstance(e, journal.PlanComplete) for e in journal.read_entries(path))
+        path.parent for path in sorted(run_dir.glob("*/journal.jsonl")) if journal.is_planned(path)
     ]
 
 

@@ -10,7 +10,10 @@ from hvmpi.errors import UsageError
 from hvmpi.options import nearest
 from hvmpi.ranks import launched_rank
 
-__all__ = ["NEEDS_MPI", "VERBS", "find_verb", "main"]
+__all__ = ["MPIRUN", "NEEDS_MPI", "VERBS", "find_verb", "main"]
+
+MPIRUN = "mpirun --with-ft ulfm -hostfile hostfile python -m hvmpi"
+"""How examples start it."""
 
 VERBS: dict[str, str] = {
     "run": "generate events and reconstruct them (also when no verb is given)",
@@ -87,14 +90,13 @@ def _show_help() -> int:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:{width}}  {what}" for verb, what in VERBS.items())
     print(
-        "usage: mpirun --with-ft ulfm -hostfile hostfile python -m hvmpi [VERB] -c CONFIG "
-        "[options]\n\n"
+        f"usage: {MPIRUN} [VERB] -c CONFIG [options]\n\n"
         f"{hvmpi.__doc__}\n\nverbs:\n{verbs}\n\n"
         "python -m hvmpi VERB --help tells the options of a verb; "
         "python -m hvmpi --version tells what is installed.\n\n"
         "exit codes: 0 every job done; 1 some failed for good; 2 the command line, a config or an\n"
         "input is wrong; 3 ended before the end: rerun does the rest.\n\n"
-        "example: mpirun --with-ft ulfm -hostfile hostfile python -m hvmpi -c configs/demo.toml"
+        f"example: {MPIRUN} -c configs/demo.toml"
     )
     return 0
 

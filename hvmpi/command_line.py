@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import configargparse
 
+from hvmpi.cli import MPIRUN
 from hvmpi.config import CampaignConfig
 from hvmpi.errors import ConfigError, UsageError
 from hvmpi.options import BY_NAME, OPTIONS, Option, nearest
@@ -25,13 +26,12 @@ class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]
         raise UsageError(message)
 
 
-_MPIRUN = "mpirun --with-ft ulfm -hostfile hostfile python -m hvmpi"
 EXAMPLES = {
-    "run": f"{_MPIRUN} -c configs/demo.toml",
-    "generate": f"{_MPIRUN} generate --process gghss -b 1000 -n 8",
-    "reconstruct": f"{_MPIRUN} reconstruct --evnt-dir evnt -b 20",
+    "run": f"{MPIRUN} -c configs/demo.toml",
+    "generate": f"{MPIRUN} generate --process gghss -b 1000 -n 8",
+    "reconstruct": f"{MPIRUN} reconstruct --evnt-dir evnt -b 20",
     "plan": "python -m hvmpi plan run -c configs/demo.toml",
-    "rerun": f"{_MPIRUN} rerun 20261124120000",
+    "rerun": f"{MPIRUN} rerun 20261124120000",
     "doctor": "python -m hvmpi doctor -c configs/demo.toml",
 }
 

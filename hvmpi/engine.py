@@ -239,6 +239,7 @@ class Engine(Protocol):
     event_file_patterns: tuple[str, ...]
     notices: tuple[str, ...]
     examines_hosts: bool
+    may_lose_events: bool
 
     def documents(self) -> dict[str, str]:
         """Give texts that a run keeps in its directory, by their paths in there."""

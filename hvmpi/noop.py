@@ -45,6 +45,7 @@ class NoopEngine:
     name = "noop"
     notices: tuple[str, ...] = ()
     examines_hosts = False
+    may_lose_events = False
     event_file_patterns: tuple[str, ...] = ("*.evnt.txt",)
 
     def __init__(self, settings: Settings) -> None:

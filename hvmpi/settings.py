@@ -11,6 +11,7 @@ from typing import Any
 
 import tomli_w
 
+from hvmpi.campaign.jobs import NEEDED
 from hvmpi.campaign.paths import find_run
 from hvmpi.command_line import Given, parse, place_of
 from hvmpi.config import CampaignConfig
@@ -111,6 +112,11 @@ class Settings:
     def makes_library(self) -> bool:
         """Whether jobs overlay minimum-bias events that this campaign itself makes."""
         return self.pileup_mu > 0 and self.pileup_library is None
+
+    @property
+    def brought(self) -> frozenset[str]:
+        """The products of a job that are brought to the run: what is kept, and what others need."""
+        return NEEDED.union(self.keep)
 
     @property
     def samples_are_default(self) -> bool:

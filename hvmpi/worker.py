@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hvmpi import __version__
-from hvmpi.campaign.jobs import NEEDED, FailureClass, Job, Outcome, Output, StepResult
+from hvmpi.campaign.jobs import FailureClass, Job, Outcome, Output, StepResult
 from hvmpi.campaign.paths import SUFFIXES, AttemptPaths, RunPaths
 from hvmpi.campaign.retry import class_of_error
 from hvmpi.campaign.run import paths_of
@@ -359,7 +359,7 @@ class Worker:
 
     def _deliver(self, attempt: _Attempt) -> None:
         run = self._known_run()
-        kept = [o for o in attempt.outputs if o.product in NEEDED.union(run.settings.keep)]
+        kept = [o for o in attempt.outputs if o.product in run.settings.brought]
         bring = Errand(
             lambda: tuple(_bring(run, attempt.job, output) for output in kept),
             _errand_patience(run.settings.lease),

@@ -91,6 +91,7 @@ class AthenaEngine:
 
     name = "athena"
     examines_hosts = True
+    may_lose_events = True
     event_file_patterns: tuple[str, ...] = ("*.evnt.pool.root", "*.pool.root", "*.root", "*.root.1")
 
     def __init__(self, settings: Settings) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from hvmpi.campaign import journal
 from hvmpi.campaign.contents import Contents
 from hvmpi.campaign.event_files import Manifest, read_manifest
-from hvmpi.campaign.jobs import NEEDED, JobState, Kind
+from hvmpi.campaign.jobs import JobState, Kind
 from hvmpi.campaign.ledger import Ledger, fold
 from hvmpi.campaign.lock import Holder, living_master
 from hvmpi.campaign.paths import PRODUCTS, SUFFIXES, RunPaths, manifest
-from hvmpi.campaign.run import edited_settings, paths_of, published_products
+from hvmpi.campaign.run import edited_settings, paths_of, published_products, unpublished
 from hvmpi.engine import Engine, Inputs, make_engine
 from hvmpi.files import sha256_of
 from hvmpi.settings import Settings, load_run
@@ -62,7 +62,7 @@ def audit(directory: Path) -> Audit:
         If a directory of the run cannot be read.
     """
     master = living_master(directory / "lock.json")
-    if master is not None and not _is_planned(directory / "journal.jsonl"):
+    if master is not None and not journal.is_planned(directory / "journal.jsonl"):
         return Audit(master=master)
     settings = load_run(directory)
     engine = make_engine(settings)
@@ -89,7 +89,7 @@ def audit(directory: Path) -> Audit:
             if product == "evnt" and "evnt" not in settings.keep:
                 continue
             files += 1
-            problem = _changed(final, size, sha256)
+            problem = _changed(final, sha256, size)
             if problem:
                 contents.miss(product)
                 faults.append(problem)
@@ -98,7 +98,8 @@ def audit(directory: Path) -> Audit:
     if "evnt" in settings.keep and settings.verb != "reconstruct":
         faults += _event_file_faults(paths, ledger)
     if ledger.library is not None:
-        faults += _check_library(ledger.library)
+        problem = _changed(Path(ledger.library.path), ledger.library.sha256)
+        faults += [f"pileup-library {problem}"] if problem else []
     # A master that began meanwhile makes files that the journal did not name before.
     master = master or living_master(paths.lock)
     if master is None:
@@ -114,12 +115,6 @@ def audit(directory: Path) -> Audit:
         jobs=len(ledger.jobs),
         done=ledger.counts[JobState.DONE],
         master=master,
-    )
-
-
-def _is_planned(path: Path) -> bool:
-    return path.exists() and any(
-        isinstance(entry, journal.PlanComplete) for entry in journal.read_entries(path)
     )
 
 
@@ -253,12 +248,11 @@ class _Promised:
         if job.kind not in self._of_kind:
             inputs = Inputs.of(job, self._paths, self._settings)
             steps = self._engine.steps(job, inputs, self._paths.attempt(job.number, 1))
-            kept = NEEDED.union(self._settings.keep)
             self._of_kind[job.kind] = Counter(
                 output.product
                 for step in steps
                 for output in step.outputs
-                if output.product in kept
+                if output.product in self._settings.brought
             )
         named = Counter(output[0] for output in accepted.outputs)
         return list((self._of_kind[job.kind] - named).elements())
@@ -266,7 +260,7 @@ class _Promised:
     def miscounted(self, accepted: journal.Accepted) -> list[str]:
         """Say that a done job lost events that its engine does not let it lose."""
         planned = int(self._ledger.jobs["events"][accepted.job])
-        told = self._engine.name == "athena" and accepted.reason
+        told = self._engine.may_lose_events and accepted.reason
         if accepted.events_out == planned or (told and accepted.events_out < planned):
             return []
         return [f"job {accepted.job} is done with {accepted.events_out} events of {planned}"]
@@ -282,20 +276,11 @@ def _losses(ledger: Ledger) -> Iterator[str]:
 # Files
 
 
-def _check_library(library: journal.LibraryListed) -> list[str]:
-    path = Path(library.path)
-    if not path.is_file():
-        return [f"pileup-library {path} is missing"]
-    if sha256_of(path) != library.sha256:
-        return [f"pileup-library {path} was changed: its SHA-256 is not the journal's"]
-    return []
-
-
-def _changed(path: Path, size: int, sha256: str) -> str:
+def _changed(path: Path, sha256: str, size: int | None = None) -> str:
     try:
         if not path.is_file():
             return f"{path} is no file" if path.exists() else f"{path} is missing"
-        if path.stat().st_size != size:
+        if size is not None and path.stat().st_size != size:
             return f"{path} has {path.stat().st_size} bytes, the journal says {size}"
         if sha256_of(path) != sha256:
             return f"{path} was changed: its SHA-256 is not the journal's"
@@ -313,7 +298,7 @@ def _event_file_faults(paths: RunPaths, ledger: Ledger) -> Iterator[str]:
         if generated.get(row, JobState.DONE) != JobState.DONE:
             continue
         path = paths.resolve(file.path)
-        problem = "" if row in generated else _changed(path, file.size, file.sha256)
+        problem = "" if row in generated else _changed(path, file.sha256, file.size)
         if problem:
             yield problem
         if not file.sha256:
@@ -344,7 +329,7 @@ def _event_file_faults(paths: RunPaths, ledger: Ledger) -> Iterator[str]:
 
 
 def _strays(paths: RunPaths, ledger: Ledger, products: Iterable[str]) -> list[str]:
-    accepted = _unpublished(paths, ledger, 1)
+    accepted = {paths.resolve(output.part) for output in unpublished(ledger)}
     return [
         f"{part} was left by an attempt that was not accepted; rerun removes it"
         for product in products
@@ -353,21 +338,12 @@ def _strays(paths: RunPaths, ledger: Ledger, products: Iterable[str]) -> list[st
     ]
 
 
-def _unpublished(paths: RunPaths, ledger: Ledger, column: int) -> set[Path]:
-    """Give what was accepted and not published any more: a rerun does."""
-    return {
-        paths.resolve(output[column])
-        for accepted in ledger.accepted.values()
-        for output in accepted.outputs
-    }
-
-
 def _foreign(paths: RunPaths, ledger: Ledger, published: Iterable[Path]) -> list[str]:
     """Find files that no job made, in the directories that are the run's alone.
 
     Who reads all that is in there would take their events twice.
     """
-    ours = {*published, *_unpublished(paths, ledger, 2)}
+    ours = {*published, *(paths.resolve(output.path) for output in unpublished(ledger))}
     for file in ledger.event_files:
         ours |= {paths.resolve(file.path), manifest(paths.resolve(file.path))}
     directories = {

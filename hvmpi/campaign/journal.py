@@ -38,6 +38,7 @@ __all__ = [
     "Withdrawn",
     "find_completion",
     "find_launch",
+    "is_planned",
     "read_entries",
 ]
 
@@ -440,6 +441,11 @@ class Completion:
     exit_code: int
     state: str
     reason: str
+
+
+def is_planned(path: Path) -> bool:
+    """Tell whether a journal has all of its plan: before that nothing was begun."""
+    return path.exists() and any(isinstance(entry, PlanComplete) for entry in read_entries(path))
 
 
 def _newest_first(run_dir: Path) -> list[Path]:

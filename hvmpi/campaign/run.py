@@ -15,7 +15,7 @@ from typing import Any
 
 from hvmpi import __version__
 from hvmpi.campaign import journal
-from hvmpi.campaign.jobs import JobState, Kind
+from hvmpi.campaign.jobs import JobState, Kind, Output
 from hvmpi.campaign.ledger import Ledger, fold, replay
 from hvmpi.campaign.lock import Lock, refuse_in_progress
 from hvmpi.campaign.paths import PRODUCTS, RunPaths, create_run, manifest
@@ -36,6 +36,7 @@ __all__ = [
     "published_products",
     "refuse_places",
     "resume_run",
+    "unpublished",
 ]
 
 LAUNCH_ID = "HVMPI_LAUNCH_ID"
@@ -165,11 +166,7 @@ class Run:
 
     def remove_leavings(self) -> None:
         """Remove what attempts left that were never accepted."""
-        wanted = {
-            self.paths.resolve(output[1])
-            for accepted in self.ledger.accepted.values()
-            for output in accepted.outputs
-        }
+        wanted = {self.paths.resolve(output.part) for output in unpublished(self.ledger)}
         for product in PRODUCTS:
             for part in self.paths.parts(product):
                 if part not in wanted:
@@ -186,6 +183,11 @@ class Run:
         with contextlib.suppress(OSError):
             self.paths.token.unlink()
         self.lock.release()
+
+
+def unpublished(ledger: Ledger) -> list[Output]:
+    """List what was accepted and is not published yet: the next master does."""
+    return [Output(*output) for accepted in ledger.accepted.values() for output in accepted.outputs]
 
 
 def _remove_if_empty(directory: Path) -> None:

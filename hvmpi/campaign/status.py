@@ -26,6 +26,7 @@ from hvmpi.errors import InputError
 from hvmpi.files import write_whole
 from hvmpi.hdf5 import InputFile
 from hvmpi.settings import load_run, to_dict
+from hvmpi.view.text import say
 
 __all__ = [
     "SCHEMA",
@@ -237,11 +238,10 @@ def read_current_status(directory: Path) -> Status:
         try:
             status = read_status(path)
         except InputError:
-            print(
+            say(
                 f"hvmpi: {str(path)!r} is damaged or another version's; what follows is from the "
                 "journal, which holds all of it, and a rerun writes the file again",
-                file=sys.stderr,
-                flush=True,
+                sys.stderr,
             )
         else:
             if status.attributes["state"] != "running" or in_progress:

@@ -59,6 +59,7 @@ class OpenChainEngine:
     name = "openchain"
     notices: tuple[str, ...] = ()
     examines_hosts = False
+    may_lose_events = False
     products: tuple[str, ...] = ("evnt", "library", "hits", "rdo", "aod", "train")
     event_file_patterns: tuple[str, ...] = (
         "*.evnt.hepmc3",
