@@ -1,0 +1,151 @@
+"""How long jobs take: as measured, sample by sample, and event by event where the events are known.
+
+A job's time is its events' own, so what one campaign measured tells of the same events in another,
+whatever its job size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hvmpi.campaign.jobs import JobState, Kind
+from hvmpi.errors import InputError
+from hvmpi.hdf5 import InputFile
+
+__all__ = ["Durations", "measured_in"]
+
+_Group = tuple[int, int]
+"""A kind of job and a run number, which is a sample's own."""
+
+
+@dataclass(frozen=True)
+class _Course:
+    """The wall time that a sample's jobs took, summed up along its event numbers.
+
+    Attributes
+    ----------
+    event_s : float
+        Wall time of an event, s, in the mean.
+    numbers : ndarray of float64
+        Event numbers, ascending.
+    elapsed_s : ndarray of float64
+        Wall time of the events before each, s.
+    """
+
+    event_s: float
+    numbers: npt.NDArray[np.float64]
+    elapsed_s: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, done: npt.NDArray[Any]) -> _Course:
+        done = done[np.argsort(done["first_event"], kind="stable")]
+        wall_s = done["wall_s"].astype(np.float64)
+        events = done["events"].astype(np.float64)
+        event_s = float(wall_s.sum() / events.sum())
+        first = done["first_event"].astype(np.float64)
+        last = first + events
+        # Between jobs that were measured events take what they take in the mean.
+        between = np.maximum(first[1:] - last[:-1], 0.0) * event_s
+        numbers = np.column_stack([first, last]).ravel()
+        grows = np.zeros(len(numbers))
+        grows[1::2] = wall_s
+        grows[2::2] = between
+        return cls(event_s, np.maximum.accumulate(numbers), np.cumsum(grows))
+
+    def expected_s(self, jobs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        first = jobs["first_event"].astype(np.float64)
+        return self._elapsed_s(first + jobs["events"]) - self._elapsed_s(first)
+
+    def _elapsed_s(self, number: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        inside = np.clip(number, self.numbers[0], self.numbers[-1])
+        elapsed: npt.NDArray[np.float64] = np.interp(inside, self.numbers, self.elapsed_s)
+        return elapsed + (number - inside) * self.event_s
+
+
+class Durations:
+    """What done jobs say of those to come.
+
+    Parameters
+    ----------
+    jobs : ndarray of shape (n_jobs,)
+        With ``kind``, ``state``, ``run_number``, ``first_event``, ``events`` and ``wall_s``; those
+        that are not done say nothing.
+    """
+
+    def __init__(self, jobs: npt.NDArray[Any]) -> None:
+        done = jobs[(jobs["state"] == JobState.DONE) & (jobs["wall_s"] > 0) & (jobs["events"] > 0)]
+        self._courses: dict[_Group, _Course] = {
+            group: _Course.of(done[rows]) for group, rows in _groups(done).items()
+        }
+        self._event_s = {
+            kind: float(of_kind["wall_s"].sum(dtype=np.float64) / of_kind["events"].sum())
+            for kind in Kind
+            if len(of_kind := done[done["kind"] == kind])
+        }
+
+    def event_s(self, kind: Kind, run_number: int) -> float | None:
+        """Give the wall time of an event of a sample, s; else of the kind; None if unknown."""
+        course = self._courses.get((kind, run_number))
+        return self._event_s.get(kind) if course is None else course.event_s
+
+    def expected_s(self, jobs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Give the wall time that each job is expected to take, s.
+
+        Where nothing of its kind was measured, an event is taken to last a second: jobs of one
+        kind are still put in the order of their events.
+
+        Parameters
+        ----------
+        jobs : ndarray of shape (n_jobs,)
+            With ``kind``, ``run_number``, ``first_event`` and ``events``.
+
+        Returns
+        -------
+        ndarray of shape (n_jobs,)
+        """
+        expected = jobs["events"].astype(np.float64)
+        for (kind, run_number), rows in _groups(jobs).items():
+            course = self._courses.get((kind, run_number))
+            if course is not None:
+                expected[rows] = course.expected_s(jobs[rows])
+            else:
+                expected[rows] *= self._event_s.get(Kind(kind), 1.0)
+        return expected
+
+
+def _groups(jobs: npt.NDArray[Any]) -> dict[_Group, npt.NDArray[np.intp]]:
+    """Give the rows of each kind and run number."""
+    key = jobs["run_number"].astype(np.int64) * len(Kind) + jobs["kind"]
+    order = np.argsort(key, kind="stable")
+    keys, starts = np.unique(key[order], return_index=True)
+    return {
+        (group % len(Kind), group // len(Kind)): rows
+        for group, rows in zip(keys.tolist(), np.split(order, starts)[1:], strict=True)
+    }
+
+
+def measured_in(directory: Path) -> Durations:
+    """Read how long the jobs of an earlier run took.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the run; its ``status.h5`` is read.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is not what a run writes.
+    """
+    path = directory / "status.h5"
+    try:
+        with InputFile(path) as file:
+            return Durations(file.table("jobs"))
+    except (InputError, LookupError, TypeError, ValueError) as error:
+        msg = f"times-from: {str(path)!r} does not tell how long jobs took ({error})"
+        raise InputError(msg) from error
