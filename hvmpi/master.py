@@ -222,7 +222,7 @@ class Master:
         self._say(reason)
         self._lost_some = True
         self._run.left_out.append(reason)
-        if running is not None and self._ledger.running_attempt(running[0]) == running[1]:
+        if running is not None and running[1] in self._ledger.running_attempts(running[0]):
             job, attempt = running
             took = max(time.time() - float(self._ledger.jobs["started"][job]), 0.0)
             self._fail(Report(job, attempt, Outcome.WORKER_LOST, reason, took, 0, 0, -1))
@@ -232,7 +232,7 @@ class Master:
     def _take_report(self, rank: int, report: Report) -> bool:
         """Journal a report; True when its outputs are to be published."""
         self._placement.ended(rank, report.job, report.attempt)
-        if self._ledger.running_attempt(report.job) != report.attempt:
+        if report.attempt not in self._ledger.running_attempts(report.job):
             self._drop(report)
             return False
         if report.outcome is Outcome.DONE:

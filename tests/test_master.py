@@ -696,7 +696,7 @@ def test_a_rank_that_gives_signs_of_life_keeps_its_job(
     _greet(table)
     first = table.assigned(1)
     _let_pass(table, 200.0, monkeypatch, 1, 2)
-    assert table.run.ledger.running_attempt(first.job.number) == 1
+    assert table.run.ledger.running_attempts(first.job.number) == (1,)
     # And it is told that the master is alive.
     assert Alive() in table.got(1)
 

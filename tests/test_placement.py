@@ -59,7 +59,7 @@ class Scene:
 
     def end(self, job: int, failure: FailureClass | None = None) -> None:
         """End a job; with a class it failed and is tried again."""
-        attempt = self.ledger.running_attempt(job)
+        (attempt,) = self.ledger.running_attempts(job)
         assert attempt is not None
         if failure is None:
             self.ledger.apply(journal.Accepted(job, attempt, 0.0, 1.0, 1, [], [], ""))

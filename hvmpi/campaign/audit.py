@@ -162,9 +162,10 @@ class _Book:
             self.faults.append(f"line {number} of the journal {str(self.path)!r}: {problem}")
 
     def _not_under_way(self, ledger: Ledger, entry: journal.Accepted | journal.Failed) -> str:
-        if ledger.running_attempt(entry.job) == entry.attempt:
-            return ""
         before = ledger.accepted.get(entry.job) or self.published.get(entry.job)
+        second = before is not None and isinstance(entry, journal.Accepted)
+        if entry.attempt in ledger.running_attempts(entry.job) and not second:
+            return ""
         if before is not None:
             return (
                 f"attempt {entry.attempt} of job {entry.job} is {entry.type}, and attempt "

@@ -75,7 +75,7 @@ class Ledger:
         self._reasons = Texts()
         self._places = Texts()
         self._step_names = Texts()
-        self._open: dict[int, int] = {}
+        self._open: dict[int, dict[int, int]] = {}
         self._charged: npt.NDArray[np.uint16] = np.zeros(0, dtype=np.uint16)
         self._lost: npt.NDArray[np.uint16] = np.zeros(0, dtype=np.uint16)
         self._jobs_of_file: dict[int, list[tuple[int, int]]] = {}
@@ -162,13 +162,12 @@ class Ledger:
         """Count the attempts that were used up since a person last started the run."""
         return Spent(int(self._charged[job]), int(self._lost[job]))
 
-    def running_attempt(self, job: int) -> int | None:
-        """Give the number of the attempt that is under way; None when there is none."""
-        row = self._open.get(job)
-        return None if row is None else int(self.attempts["attempt"][row])
+    def running_attempts(self, job: int) -> tuple[int, ...]:
+        """Give the numbers of a job's attempts that are under way, in the order of their starts."""
+        return tuple(self._open.get(job, ()))
 
     def running(self) -> list[int]:
-        """List the jobs that are under way."""
+        """List the jobs of which an attempt is under way."""
         return sorted(self._open)
 
     def ready(self) -> list[Ready]:
@@ -278,8 +277,13 @@ class Ledger:
             self._ready.forget(job)
 
     def _started(self, entry: journal.Started) -> None:
-        self._move(entry.job, JobState.RUNNING)
         row = self.jobs[entry.job]
+        if entry.attempt <= row["attempts"]:
+            msg = f"attempt {entry.attempt} of job {entry.job} began before"
+            raise JournalError(msg)
+        running = self.state(entry.job) is JobState.RUNNING
+        if not running or entry.job in self.accepted:
+            self._move(entry.job, JobState.RUNNING)
         host = self._hosts.row(entry.host)
         row["attempts"] = entry.attempt
         row["host"] = host
@@ -290,7 +294,7 @@ class Ledger:
         for field in ("reason", "where"):
             row[field] = -1
         blank = (0.0, 0.0, 0.0, 0, 0, Outcome.NONE, FailureClass.NONE, -1, -1, -1)
-        self._open[entry.job] = self._attempts.append(
+        self._open.setdefault(entry.job, {})[entry.attempt] = self._attempts.append(
             (entry.job, entry.attempt, host, entry.rank, entry.time, *blank)
         )
 
@@ -301,14 +305,20 @@ class Ledger:
         exit_code: int,
         signal: int,
     ) -> bool:
-        open_row = self._open.get(entry.job)
-        if open_row is None or self.attempts["attempt"][open_row] != entry.attempt:
+        others = self._open.get(entry.job, {})
+        open_row = others.pop(entry.attempt, None)
+        if open_row is None:
             return False
-        del self._open[entry.job]
+        if not others:
+            del self._open[entry.job]
+        shown = [self._attempts.view[open_row]]
+        if isinstance(entry, journal.Accepted) or self._is_left(entry.job):
+            self._show_attempt(entry.job, open_row)
+            shown.append(self.jobs[entry.job])
         cpu_s = sum(step[2] for step in entry.steps)
         max_rss_mb = max((step[3] for step in entry.steps), default=0.0)
         reason = self._reasons.row(entry.reason)
-        for row in (self._attempts.view[open_row], self.jobs[entry.job]):
+        for row in shown:
             row["wall_s"] = entry.wall_s
             row["cpu_s"] = cpu_s
             row["max_rss_mb"] = max_rss_mb
@@ -326,7 +336,22 @@ class Ledger:
             self._steps.append((entry.job, entry.attempt, self._step_names.row(step[0]), *step[1:]))
         return True
 
+    def _is_left(self, job: int) -> bool:
+        """Whether nothing of a running job is under way any more, or accepted."""
+        return (
+            self.state(job) is JobState.RUNNING
+            and job not in self._open
+            and job not in self.accepted
+        )
+
+    def _show_attempt(self, job: int, attempt_row: int) -> None:
+        """Let a job's row tell of another attempt than the one that began last."""
+        for field in ("host", "rank", "started"):
+            self.jobs[field][job] = self._attempts.view[field][attempt_row]
+
     def _accepted(self, entry: journal.Accepted) -> None:
+        if entry.job in self.accepted or self.state(entry.job) is JobState.DONE:
+            return
         if self._close(entry, Outcome.DONE, 0, 0):
             self.jobs["events_out"][entry.job] = entry.events_out
             self.accepted[entry.job] = entry
@@ -358,17 +383,19 @@ class Ledger:
         attempts["decision"][row[-1]] = self._reasons.row(entry.decision)
         self.jobs["events_out"][entry.job] = -1
         self._charged[entry.job] += 1
-        self._move(entry.job, JobState.READY if entry.again else JobState.FAILED)
+        if self._is_left(entry.job):
+            self._move(entry.job, JobState.READY if entry.again else JobState.FAILED)
 
     def _failed(self, entry: journal.Failed) -> None:
         outcome = Outcome(entry.outcome)
         if self._close(entry, outcome, entry.exit_code, entry.signal):
             failure = FailureClass(entry.failure)
-            if goes_elsewhere(outcome, failure):
-                self._ready.avoid(entry.job, int(self.jobs["host"][entry.job]))
-            elif outcome is not Outcome.INTERRUPTED:
-                self._ready.forget(entry.job)
-            self._move(entry.job, JobState.READY if entry.again else JobState.FAILED)
+            if self._is_left(entry.job):
+                if goes_elsewhere(outcome, failure):
+                    self._ready.avoid(entry.job, int(self.jobs["host"][entry.job]))
+                elif outcome is not Outcome.INTERRUPTED:
+                    self._ready.forget(entry.job)
+                self._move(entry.job, JobState.READY if entry.again else JobState.FAILED)
             budget = budget_of(outcome, failure)
             self._charged[entry.job] += budget is Budget.PAYLOAD
             self._lost[entry.job] += budget is Budget.LOST
@@ -405,14 +432,16 @@ class Ledger:
         self.left_out.clear()
         self.launches.append(entry.launch)
         reason = self._reasons.row(entry.reason)
-        for job, row in list(self._open.items()):
-            attempt = self._attempts.view[row]
-            attempt["outcome"] = Outcome.INTERRUPTED
-            attempt["reason"] = reason
-            self.jobs["outcome"][job] = Outcome.INTERRUPTED
-            self.jobs["reason"][job] = reason
-            self._move(job, JobState.READY)
-        self._open.clear()
+        under_way, self._open = self._open, {}
+        for job, rows in under_way.items():
+            for row in rows.values():
+                attempt = self._attempts.view[row]
+                attempt["outcome"] = Outcome.INTERRUPTED
+                attempt["reason"] = reason
+            if self._is_left(job):
+                self.jobs["outcome"][job] = Outcome.INTERRUPTED
+                self.jobs["reason"][job] = reason
+                self._move(job, JobState.READY)
         if entry.fresh:
             self._charged[:] = 0
             self._lost[:] = 0

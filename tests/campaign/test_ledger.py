@@ -133,9 +133,10 @@ class Campaign(RuleBasedStateMachine):
         self.attempts: Counter[int] = Counter()
         self.charged: Counter[int] = Counter()
         self.lost: Counter[int] = Counter()
-        self.ranks: dict[int, int] = {}
+        self.rank_of: dict[tuple[int, int], int] = {}
         self.avoid: dict[int, list[str]] = {}
-        self.accepted: set[int] = set()
+        self.accepted: dict[int, int] = {}
+        self.open: dict[int, list[int]] = {}
 
     def apply(self, entry: journal.Entry) -> None:
         self.entries.append(entry)
@@ -149,7 +150,13 @@ class Campaign(RuleBasedStateMachine):
 
     @property
     def under_way(self) -> list[int]:
+        """The jobs that run and have nothing accepted."""
         return [job for job in self.jobs(JobState.RUNNING) if job not in self.accepted]
+
+    def close(self, job: int, attempt: int) -> None:
+        self.open[job].remove(attempt)
+        if not self.open[job]:
+            del self.open[job]
 
     def heads(self) -> list[tuple[int, Kind, tuple[str, ...]]]:
         """Give the lowest ready job of each kind and hosts to avoid."""
@@ -163,32 +170,59 @@ class Campaign(RuleBasedStateMachine):
     @rule(data=st.data(), rank=st.integers(1, 3))
     def start(self, data: st.DataObject, rank: int) -> None:
         job = data.draw(st.sampled_from(self.heads()))[0]
-        self.ranks[job] = rank
         self.attempts[job] += 1
+        self.rank_of[job, self.attempts[job]] = rank
         assert self.ledger.job(job).attempt == self.attempts[job]
         self.apply(started(job, self.attempts[job], rank))
+        self.open[job] = [*self.open.get(job, []), self.attempts[job]]
         self.states[job] = JobState.RUNNING
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), rank=st.integers(1, 3))
+    def start_another(self, data: st.DataObject, rank: int) -> None:
+        """A second attempt of a job that runs; the first answer wins."""
+        job = data.draw(st.sampled_from(self.under_way))
+        self.attempts[job] += 1
+        self.apply(started(job, self.attempts[job], rank))
+        self.open[job].append(self.attempts[job])
+        self.rank_of[job, self.attempts[job]] = rank
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
     def accept(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.under_way))
-        self.apply(accepted(job, self.attempts[job]))
-        self.accepted.add(job)
+        attempt = data.draw(st.sampled_from(self.open[job]))
+        self.apply(accepted(job, attempt))
+        self.close(job, attempt)
+        self.accepted[job] = attempt
+        row = self.ledger.jobs[job]
+        assert (row["rank"], row["outcome"]) == (self.rank_of[job, attempt], Outcome.DONE)
 
     @precondition(lambda self: self.accepted)
     @rule(data=st.data())
     def publish(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(sorted(self.accepted)))
-        self.apply(journal.Published(job, self.attempts[job]))
-        self.accepted.discard(job)
+        self.apply(journal.Published(job, self.accepted.pop(job)))
         self.states[job] = JobState.DONE
         self.avoid.pop(job, None)
         for other in self.jobs(JobState.WAITING):
             if not self.unmet(other):
                 self.states[other] = JobState.READY
 
-    @precondition(lambda self: self.under_way)
+    @precondition(lambda self: self.accepted)
+    @rule(data=st.data(), again=st.booleans())
+    def withdraw(self, data: st.DataObject, again: bool) -> None:
+        job = data.draw(st.sampled_from(sorted(self.accepted)))
+        attempt = self.accepted.pop(job)
+        self.apply(journal.Withdrawn(job, attempt, "taken", again, "again"))
+        self.charged[job] += 1
+        if job not in self.open:
+            if not again:
+                self.avoid.pop(job, None)
+            self.states[job] = JobState.READY if again else JobState.FAILED
+            self.put_aside(job)
+
+    @precondition(lambda self: self.open)
     @rule(
         data=st.data(),
         again=st.booleans(),
@@ -198,19 +232,26 @@ class Campaign(RuleBasedStateMachine):
     def fail(
         self, data: st.DataObject, again: bool, outcome: Outcome, failure: FailureClass
     ) -> None:
-        job = data.draw(st.sampled_from(self.under_way))
-        self.apply(failed(job, self.attempts[job], again=again, outcome=outcome, failure=failure))
-        self.states[job] = JobState.READY if again else JobState.FAILED
+        job = data.draw(st.sampled_from(sorted(self.open)))
+        attempt = data.draw(st.sampled_from(self.open[job]))
+        self.apply(failed(job, attempt, again=again, outcome=outcome, failure=failure))
+        self.close(job, attempt)
         self.charged[job] += budget_of(outcome, failure) is Budget.PAYLOAD
         self.lost[job] += budget_of(outcome, failure) is Budget.LOST
-        host = f"host{self.ranks[job]}"
+        if job in self.open or job not in self.under_way:
+            return
+        self.states[job] = JobState.READY if again else JobState.FAILED
+        host = f"host{self.rank_of[job, attempt]}"
         if not again:
             self.avoid.pop(job, None)
         elif goes_elsewhere(outcome, failure):
             self.avoid[job] = [h for h in self.avoid.get(job, []) if h != host] + [host]
         elif outcome is not Outcome.INTERRUPTED:
             self.avoid.pop(job, None)
-        if job in GENERATION and not again:
+        self.put_aside(job)
+
+    def put_aside(self, job: int) -> None:
+        if job in GENERATION and self.states[job] is JobState.FAILED:
             self.apply(journal.FilePutAside(GENERATION.index(job), "not made"))
             for other in READERS[job]:
                 self.states[other] = JobState.FAILED
@@ -227,13 +268,15 @@ class Campaign(RuleBasedStateMachine):
             for job in jobs & set(self.jobs(JobState.WAITING)):
                 self.states[job] = JobState.FAILED
 
+    def is_late(self, entry: journal.Accepted | journal.Failed) -> bool:
+        """Whether another attempt made the job's outputs before."""
+        return isinstance(entry, journal.Accepted) and entry.job not in self.under_way
+
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
         """A result that was written before changes nothing."""
         results = [e for e in self.entries if isinstance(e, journal.Accepted | journal.Failed)]
-        over = [
-            e for e in results if e.job not in self.under_way or e.attempt < self.attempts[e.job]
-        ]
+        over = [e for e in results if e.attempt not in self.open.get(e.job, []) or self.is_late(e)]
         if over:
             before = copy.deepcopy(self.ledger.jobs)
             self.apply(data.draw(st.sampled_from(over)))
@@ -241,10 +284,12 @@ class Campaign(RuleBasedStateMachine):
 
     @rule()
     def resume(self) -> None:
+        under_way = self.under_way
+        self.open.clear()
         self.apply(journal.Resumed(7.0, "again", {}, "launch", "ended while the job ran"))
         for forgotten in (self.charged, self.lost, self.avoid):
             forgotten.clear()
-        for job in self.under_way:
+        for job in under_way:
             self.states[job] = JobState.READY
         for job in self.jobs(JobState.FAILED):
             self.states[job] = JobState.WAITING if self.unmet(job) else JobState.READY
@@ -254,7 +299,9 @@ class Campaign(RuleBasedStateMachine):
         """The supervisor's restart gives nobody new attempts."""
         self.apply(journal.Resumed(7.0, "again", {}, "launch", "lost", fresh=False))
         self.avoid.clear()
-        for job in self.under_way:
+        under_way = self.under_way
+        self.open.clear()
+        for job in under_way:
             self.states[job] = JobState.READY
 
     @invariant()
@@ -272,8 +319,11 @@ class Campaign(RuleBasedStateMachine):
         assert ledger.stuck == (
             ledger.unfinished > 0 and ledger.unfinished == counts[JobState.WAITING]
         )
-        assert ledger.running() == self.under_way
-        assert set(ledger.accepted) == self.accepted
+        assert ledger.running() == sorted(self.open)
+        assert [list(ledger.running_attempts(job)) for job in AFTER] == [
+            self.open.get(job, []) for job in AFTER
+        ]
+        assert {job: one.attempt for job, one in ledger.accepted.items()} == self.accepted
         numbers = range(len(AFTER))
         assert ledger.jobs["attempts"].tolist() == [self.attempts[job] for job in numbers]
         assert [ledger.spent(job) for job in numbers] == [
@@ -310,7 +360,12 @@ def test_the_table_of_moves() -> None:
 
 ILLEGAL: dict[str, list[journal.Entry]] = {
     "a job that waits is started": [started(1, 1)],
-    "a job is started twice": [started(0, 1), started(0, 2)],
+    "a job of which an attempt was accepted is started": [
+        started(0, 1),
+        started(0, 2),
+        accepted(0, 1),
+        started(0, 3),
+    ],
     "a done job is started": [
         started(0, 1),
         accepted(0, 1),
@@ -328,6 +383,12 @@ def test_an_illegal_move_raises(entries: list[journal.Entry]) -> None:
     with pytest.raises(JournalError, match="cannot go from"):
         ledger.apply(entries[-1])
     assert ledger.counts == before
+
+
+def test_an_attempt_begins_once() -> None:
+    ledger = ledger_of([*plan(), started(0, 1)])
+    with pytest.raises(JournalError, match="attempt 1 of job 0 began before"):
+        ledger.apply(started(0, 1))
 
 
 @pytest.mark.parametrize("wrong", [{"event_files": 2}, {"jobs": 8}])
@@ -360,6 +421,28 @@ def test_a_row_that_waits_for_itself_or_a_later_one_raises(after: list[int]) -> 
     wrong = journal.JobsPlanned(Kind.LIBRARY, -1, 20, 20, after, [])
     with pytest.raises(JournalError, match="row 0 of the plan's jobs waits for rows"):
         ledger_of([wrong, journal.PlanComplete(0, 1)])
+
+
+def test_of_two_attempts_the_first_answer_wins() -> None:
+    ledger = ledger_of([*plan(), started(0, 1, rank=1), started(0, 2, rank=2)])
+    assert ledger.running_attempts(0) == (1, 2)
+    for entry in (accepted(0, 1), accepted(0, 2), journal.Published(0, 1)):
+        ledger.apply(entry)
+    assert ledger.state(0) is JobState.DONE
+    assert (ledger.jobs["rank"][0], ledger.jobs["attempts"][0]) == (1, 2)
+    assert ledger.running_attempts(0) == (2,)
+    ledger.apply(failed(0, 2, again=True, outcome=Outcome.INTERRUPTED))
+    assert (ledger.running(), ledger.state(0)) == ([], JobState.DONE)
+    assert ledger.attempts["outcome"].tolist() == [Outcome.DONE, Outcome.INTERRUPTED]
+
+
+def test_a_job_runs_until_its_last_attempt_failed() -> None:
+    ledger = ledger_of([*plan(), started(0, 1, rank=1), started(0, 2, rank=2)])
+    ledger.apply(failed(0, 2, again=True, failure=FailureClass.PASSING))
+    assert (ledger.state(0), named(ledger)[0][0]) == (JobState.RUNNING, 3)
+    ledger.apply(failed(0, 1, again=True, failure=FailureClass.PASSING))
+    assert (ledger.state(0), ledger.jobs["rank"][0]) == (JobState.READY, 1)
+    assert named(ledger)[0] == (0, Kind.GENERATION, ("host1",))
 
 
 def test_texts_stand_once() -> None:
