@@ -15,6 +15,7 @@ from hvmpi.campaign.run import LAUNCH_ID, Run, begin_run, paths_of, refuse_place
 from hvmpi.channel import MpiChannel, dismiss, local_pair
 from hvmpi.engine import Engine, make_engine
 from hvmpi.errors import SetupError
+from hvmpi.hosts import usable_cores
 from hvmpi.master import NO_WORKER, serve
 from hvmpi.ranks import leave, leave_some_behind, world
 from hvmpi.settings import Settings, load
@@ -46,7 +47,7 @@ def conduct(verb: str, argv: Sequence[str]) -> int:
     try:
         settings = load(verb, argv)
         engine = make_engine(settings)
-        run = _prepare(settings, engine)
+        run = _prepare(settings, engine, channel)
         if run is not None:
             return _master(run, channel)
     except BaseException:
@@ -58,7 +59,7 @@ def conduct(verb: str, argv: Sequence[str]) -> int:
     return 0
 
 
-def _prepare(settings: Settings, engine: Engine) -> Run | None:
+def _prepare(settings: Settings, engine: Engine, channel: MpiChannel | None) -> Run | None:
     """Plan and begin a run, or take one up again; None when only the plan was asked for."""
     for notice in (*settings.notices, *engine.notices):
         _say(notice)
@@ -69,8 +70,13 @@ def _prepare(settings: Settings, engine: Engine) -> Run | None:
         paths = paths_of(Path(settings.run_dir) / settings.timestamp, settings)
         show_rest(replay(paths.journal), paths, settings, engine)
         return None
-    plan = make_plan(settings, engine)
+    workers = 1 if channel is None else max(channel.size - 1, 1)
+    if settings.test and channel is None:
+        workers = usable_cores()
+    plan = make_plan(settings, engine, workers)
     if settings.test:
+        if settings.job_size == "auto":
+            _say(f"job-size auto: jobs as for {workers} workers; mpirun tells how many there are")
         show_plan(plan, settings, engine)
         return None
     _check_preflight(engine)

@@ -49,6 +49,8 @@ class Option:
         The range: at least, more than, at most.
     choices : tuple of str
         The values that there are; empty for any.
+    words : tuple of str
+        Words that may stand in the place of a number.
     sample : bool
         Whether it belongs to a sample, and to a ``[[sample]]`` table too.
     scheduling : bool
@@ -64,6 +66,7 @@ class Option:
     above: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     sample: bool = False
     scheduling: bool = False
 
@@ -79,14 +82,13 @@ class Option:
 
     def check_toml(self, value: Any, where: str) -> None:
         """Raise `ConfigError` unless a TOML value has the right type."""
-        fits = isinstance(value, _TOML_TYPES[self.kind])
+        fits = isinstance(value, _TOML_TYPES[self.kind]) or value in self.words
         if isinstance(value, bool) and self.kind != "bool":
             fits = False
         if self.kind == "list" and fits:
             fits = all(isinstance(entry, str) for entry in value)
         if not fits:
-            msg = f"{where}: {self.name} wants {_TOML_NAMES[self.kind]}, not {value!r}"
-            raise ConfigError(msg)
+            raise ConfigError(self._wants(value, where))
 
     def convert(self, value: Any, where: str) -> Any:
         """Turn what the command line, the environment or a config gave into a value.
@@ -102,13 +104,18 @@ class Option:
             return self._convert_list(value, where)
         if self.kind in ("str", "path"):
             return self._convert_text(str(value), where)
+        if value in self.words:
+            return value
         try:
             number: int | float = int(str(value)) if self.kind == "int" else float(str(value))
         except ValueError:
-            msg = f"{where}: {self.name} wants {_TOML_NAMES[self.kind]}, not {value!r}"
-            raise ConfigError(msg) from None
+            raise ConfigError(self._wants(value, where)) from None
         self._check_range(number, where)
         return number
+
+    def _wants(self, value: Any, where: str) -> str:
+        wanted = " or ".join([_TOML_NAMES[self.kind], *map(repr, self.words)])
+        return f"{where}: {self.name} wants {wanted}, not {value!r}"
 
     def _convert_list(self, value: Sequence[str], where: str) -> tuple[str, ...]:
         texts = tuple(map(str, value))
@@ -122,8 +129,7 @@ class Option:
 
     def _convert_text(self, value: str, where: str) -> str:
         if not value or "\0" in value:
-            msg = f"{where}: {self.name} wants {_TOML_NAMES[self.kind]}, not {value!r}"
-            raise ConfigError(msg)
+            raise ConfigError(self._wants(value, where))
         if self.choices:
             self._check_choice(value, where)
         return str(Path(value).absolute()) if self.kind == "path" else value
@@ -184,7 +190,17 @@ OPTIONS: tuple[Option, ...] = (
         choices=("openchain", "athena", "noop"),
     ),
     Option("seed", "int", 1, "seed of the campaign", _WHAT, minimum=0, maximum=2**63 - 1),
-    Option("job-size", "int", 50, "events in a job", _WHAT, minimum=1, maximum=_MAX_INT4),
+    Option(
+        "job-size",
+        "int",
+        50,
+        "events in a job; auto: by the time that events take (times-from, else a guess), fewer "
+        "towards the end of the campaign",
+        _WHAT,
+        minimum=1,
+        maximum=_MAX_INT4,
+        words=("auto",),
+    ),
     Option(
         "keep",
         "list",
@@ -357,6 +373,15 @@ OPTIONS: tuple[Option, ...] = (
         "campaign makes one)",
         _WHERE,
     ),
+    Option(
+        "times-from",
+        "path",
+        None,
+        "directory of an earlier run of the same samples: what its jobs took says which start "
+        "first, and how large they are with job-size auto",
+        _WHERE,
+        scheduling=True,
+    ),
     Option("aod-dir", "path", None, "products, by timestamp (default: in the run)", _WHERE),
     Option(
         "site-file",
@@ -491,6 +516,15 @@ OPTIONS: tuple[Option, ...] = (
         "seconds in which a host must have been looked at, or it is left out",
         _HOW,
         above=0,
+        scheduling=True,
+    ),
+    Option(
+        "duplicates",
+        "bool",
+        True,
+        "start a second attempt of a job that takes suspiciously long on a rank that has nothing "
+        "else to do; the first answer counts",
+        _HOW,
         scheduling=True,
     ),
     Option(

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomli_w
 
@@ -66,7 +66,7 @@ class Settings:
     verb: str
     engine: str
     seed: int
-    job_size: int
+    job_size: int | Literal["auto"]
     keep: tuple[str, ...]
     fused: bool
     renumber: bool
@@ -78,6 +78,7 @@ class Settings:
     run_dir: str
     evnt_dir: str | None
     pileup_library: str | None
+    times_from: str | None
     aod_dir: str | None
     site_file: str | None
     log_dir: str | None
@@ -95,6 +96,7 @@ class Settings:
     start_timeout: float
     host_cores: int | None
     preflight_timeout: float
+    duplicates: bool
     nice: int
     noop_command: tuple[str, ...]
     samples: tuple[SampleOptions, ...]

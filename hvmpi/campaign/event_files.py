@@ -99,12 +99,6 @@ class FoundFile:
     event_numbers: npt.NDArray[np.int64] | None = None
     told: bool = True
 
-    def first_numbers(self, job_size: int) -> tuple[int, ...]:
-        """Give the event number of each job's first event; nothing where they simply follow."""
-        if self.event_numbers is None:
-            return ()
-        return tuple(self.event_numbers[::job_size].tolist())
-
     def all_numbers(self) -> npt.NDArray[np.int64]:
         """Give all its event numbers."""
         if self.event_numbers is not None:

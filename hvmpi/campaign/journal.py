@@ -96,12 +96,12 @@ class LibraryListed:
 
 @dataclass(frozen=True)
 class JobsPlanned:
-    """A row of jobs of one event file, numbered on from the jobs before.
+    """A row of jobs of one size of one event file, numbered on from the jobs before.
 
     ``event_file`` is -1 where there is none: a library, a merge. ``after`` holds the rows, counted
     from 0, of which every job must be done before one of these can start. ``numbers`` holds the
     event number of each job's first event; empty where they follow each other from the file's
-    first event.
+    first event. ``skip`` counts the events of the file that rows before it read.
     """
 
     type: ClassVar[str] = "jobs"
@@ -111,6 +111,7 @@ class JobsPlanned:
     events: int
     after: list[int]
     numbers: list[int]
+    skip: int = 0
 
 
 @dataclass(frozen=True)

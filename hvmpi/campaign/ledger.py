@@ -65,7 +65,7 @@ class Ledger:
         self.left_out: list[journal.LeftOut] = []
         self._planned: list[npt.NDArray[Any]] = []
         self._n_planned = 0
-        self._job_sizes: list[int] = []
+        self._read_of_file: dict[int, int] = {}
         self._after: list[list[int]] = []
         self._dependencies = Dependencies([], [])
         self._ready = ReadyJobs(self.jobs)
@@ -198,13 +198,17 @@ class Ledger:
             skip_events=int(row["skip_events"]),
             first_event=int(row["first_event"]),
             events=int(row["events"]),
-            job_size=self._job_sizes[self._dependencies.row(number)],
+            job_size=int(row["job_size"]),
         )
 
     def jobs_of_file(self, event_file: int) -> list[int]:
         """List the jobs that read an event file."""
         ranges = self._jobs_of_file.get(event_file, ())
         return [job for first, last in ranges for job in range(first, last)]
+
+    def events_read(self, event_file: int) -> int:
+        """Count the events of a file that jobs are planned for."""
+        return self._read_of_file.get(event_file, 0)
 
     def _file(self, event_file: int) -> EventFile:
         return NO_EVENT_FILE if event_file < 0 else self.event_files[event_file]
@@ -222,7 +226,8 @@ class Ledger:
         self.library = entry
 
     def _jobs_planned(self, entry: journal.JobsPlanned) -> None:
-        skip = np.arange(0, entry.events, entry.job_size, dtype=np.int64)
+        within = np.arange(0, entry.events, entry.job_size, dtype=np.int64)
+        skip = entry.skip + within
         rows = np.zeros(len(skip), dtype=JOB_FIELDS)
         first = self._n_planned
         self._n_planned += len(skip)
@@ -234,14 +239,15 @@ class Ledger:
         rows["event_file"] = entry.event_file
         rows["skip_events"] = skip
         rows["first_event"] = entry.numbers or file.first_event + skip
-        rows["events"] = np.minimum(entry.job_size, entry.events - skip)
+        rows["events"] = np.minimum(entry.job_size, entry.events - within)
+        rows["job_size"] = entry.job_size
         for field in ("events_out", "host", "rank", "reason", "where"):
             rows[field] = -1
         self._planned.append(rows)
-        self._job_sizes.append(entry.job_size)
         self._after.append(entry.after)
         if entry.kind == Kind.RECONSTRUCTION:
             self._jobs_of_file.setdefault(entry.event_file, []).append((first, self._n_planned))
+            self._read_of_file[entry.event_file] = entry.skip + entry.events
 
     def _plan_complete(self, entry: journal.PlanComplete) -> None:
         self.jobs = (
@@ -529,9 +535,14 @@ def _senseless_jobs(ledger: Ledger, entry: journal.JobsPlanned) -> str:
     if row < 0:
         return f"more than one {kind} job" if entry.events > entry.job_size else ""
     file = ledger.event_files[row]
-    if entry.events != file.events:
+    before = ledger.events_read(row) if entry.kind == Kind.RECONSTRUCTION else 0
+    if entry.skip != before:
         return (
-            f"the event file {file.path!r} has {file.events} events, its {kind} jobs have "
-            f"{entry.events}"
+            f"{kind} jobs of the event file {file.path!r} skip {entry.skip} events, those before "
+            f"have {before}"
         )
+    have = before + entry.events
+    parts = entry.kind == Kind.RECONSTRUCTION and have <= file.events
+    if have != file.events and not parts:
+        return f"the event file {file.path!r} has {file.events} events, its {kind} jobs have {have}"
     return ""

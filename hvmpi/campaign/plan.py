@@ -9,9 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from hvmpi.campaign import journal
+from hvmpi.campaign.durations import measured_in
 from hvmpi.campaign.event_files import Manifest, find_event_files, read_manifest
 from hvmpi.campaign.jobs import EventFile, Kind
+from hvmpi.campaign.partition import PACES, Stretch, alike, by_time
 from hvmpi.campaign.paths import SUFFIXES, event_file_stem
 from hvmpi.engine import Engine, Sample
 from hvmpi.errors import ConfigError, InputError
@@ -19,6 +24,9 @@ from hvmpi.options import least_pileup_events
 from hvmpi.settings import Settings
 
 __all__ = ["Plan", "PlannedFile", "PlannedLibrary", "event_files_hash", "make_plan"]
+
+_SHARE_OF_TIMEOUT = 0.25
+"""What a job may take of ``job-timeout`` by plan, as events differ and hosts too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +40,26 @@ class PlannedFile:
         Whether a job of this campaign makes it.
     reconstructed : bool
         Whether jobs of this campaign read it.
-    numbers : tuple of int
-        Event number of each job's first event, where they do not follow from the file's first.
+    numbers : ndarray of int64 or None
+        Event number of each event, where they do not follow from the file's first.
+    stretches : tuple of Stretch
+        How it is cut into the jobs that read it.
     """
 
     file: EventFile
     generated: bool
     reconstructed: bool
-    numbers: tuple[int, ...] = ()
+    numbers: npt.NDArray[np.int64] | None = None
+    stretches: tuple[Stretch, ...] = ()
+
+    def first_numbers(self, part: Stretch) -> list[int]:
+        """Give the event number of each job's first event; nothing where they simply follow."""
+        if self.numbers is None:
+            return []
+        numbers: list[int] = self.numbers[part.skip : part.skip + part.events][
+            :: part.job_size
+        ].tolist()
+        return numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +88,6 @@ class Plan:
     ----------
     samples : tuple of Sample
     files : tuple of PlannedFile
-    job_size : int
     library : PlannedLibrary or None
         None without pile-up.
     merged : bool
@@ -77,7 +96,6 @@ class Plan:
 
     samples: tuple[Sample, ...]
     files: tuple[PlannedFile, ...]
-    job_size: int
     library: PlannedLibrary | None = None
     merged: bool = False
 
@@ -112,10 +130,15 @@ class Plan:
                 yield _one_job(Kind.GENERATION, event_file, file.events)
                 after.append(rows)
                 rows += 1
-            if planned.reconstructed:
-                numbers = list(planned.numbers)
+            for part in planned.stretches:
                 yield journal.JobsPlanned(
-                    Kind.RECONSTRUCTION, event_file, self.job_size, file.events, after, numbers
+                    Kind.RECONSTRUCTION,
+                    event_file,
+                    part.job_size,
+                    part.events,
+                    after,
+                    planned.first_numbers(part),
+                    part.skip,
                 )
                 reconstructed.append(rows)
                 rows += 1
@@ -141,8 +164,15 @@ def digest(values: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def make_plan(settings: Settings, engine: Engine) -> Plan:
+def make_plan(settings: Settings, engine: Engine, workers: int = 1) -> Plan:
     """Decide on event files and jobs.
+
+    Parameters
+    ----------
+    settings : Settings
+    engine : Engine
+    workers : int
+        Ranks that will run jobs, for ``job-size = "auto"``.
 
     Raises
     ------
@@ -150,7 +180,7 @@ def make_plan(settings: Settings, engine: Engine) -> Plan:
         If a sample cannot be, or the library of minimum-bias events would be too small.
     InputError
         If there are no event files where they should be, or they do not belong together; if
-        ``pileup-library`` is not fit for use.
+        ``pileup-library`` is not fit for use, or ``times-from`` is no run.
     """
     samples: tuple[Sample, ...] = ()
     if settings.verb == "reconstruct":
@@ -162,10 +192,41 @@ def make_plan(settings: Settings, engine: Engine) -> Plan:
     reconstructed = any(planned.reconstructed for planned in files)
     return Plan(
         samples,
-        tuple(files),
-        settings.job_size,
+        tuple(_cut(files, settings, workers)),
         library=_library(settings, engine) if reconstructed and settings.pileup_mu else None,
         merged=reconstructed and "train" in settings.keep and "train" in engine.products,
+    )
+
+
+def _cut(files: Sequence[PlannedFile], settings: Settings, workers: int) -> Iterator[PlannedFile]:
+    """Cut the event files that are to be read into jobs."""
+    read = [planned for planned in files if planned.reconstructed]
+    if settings.job_size == "auto":
+        stretches = _cut_by_time([planned.file for planned in read], settings, workers)
+    else:
+        stretches = (alike(planned.file.events, settings.job_size) for planned in read)
+    for planned in files:
+        yield replace(planned, stretches=next(stretches)) if planned.reconstructed else planned
+
+
+def _cut_by_time(
+    files: Sequence[EventFile], settings: Settings, workers: int
+) -> Iterator[tuple[Stretch, ...]]:
+    pace = PACES[settings.engine]
+    guess = pace.event_s + pace.pileup_s * settings.pileup_mu
+    before = measured_in(Path(settings.times_from)) if settings.times_from else None
+    longest_s = min(pace.longest_s, _SHARE_OF_TIMEOUT * settings.job_timeout)
+    return by_time(
+        [
+            (
+                file.events,
+                (before and before.event_s(Kind.RECONSTRUCTION, file.run_number)) or guess,
+            )
+            for file in files
+        ],
+        workers=workers,
+        longest_s=longest_s,
+        shortest_s=min(pace.shortest_s, longest_s),
     )
 
 
@@ -202,7 +263,7 @@ def _found_files(settings: Settings, engine: Engine) -> list[PlannedFile]:
             found.file,
             generated=False,
             reconstructed=not found.file.reason,
-            numbers=found.first_numbers(settings.job_size),
+            numbers=found.event_numbers,
         )
         for found in find_event_files(settings, engine)
     ]

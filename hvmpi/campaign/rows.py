@@ -31,6 +31,7 @@ JOB_FIELDS: list[tuple[str, str]] = [
     ("exit_code", "i4"),
     ("reason", "i4"),
     ("where", "i4"),
+    ("job_size", "i4"),
 ]
 ATTEMPT_FIELDS: list[tuple[str, str]] = [
     ("job", "i4"),

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 SCHEMA = "hvmpi-status"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _ENUMS: dict[str, type[IntEnum]] = {
     "kind": Kind,
@@ -375,7 +375,7 @@ def _output(
     file = files[row["event_file"]]
     if row["kind"] == "generation":
         return str(paths.resolve(file["path"])) if "evnt" in settings["keep"] else ""
-    stem = job_stem(file["stem"], settings["job-size"], int(row["skip_events"]))
+    stem = job_stem(file["stem"], int(row["job_size"]), int(row["skip_events"]))
     if "aod" in settings["keep"]:
         return str(paths.product("aod", stem, suffixes["aod"]))
     return derivations.get(stem, "")
