@@ -82,6 +82,7 @@ def by_time(
     tuple of Stretch
         Of each file, all of its events.
     """
+    most = max((events for events, _ in files), default=1)
     left_s = sum(events * event_s for events, event_s in files)
     target_s = longest_s
     for events, event_s in files:
@@ -90,7 +91,7 @@ def by_time(
         while skip < events:
             while target_s > shortest_s and _JOBS_A_WORKER * workers * target_s > left_s:
                 target_s = max(target_s / 2, shortest_s)
-            size = max(round(target_s / event_s), 1)
+            size = max(min(round(target_s / event_s), most), 1)
             spare_s = left_s - _JOBS_A_WORKER * workers * target_s
             jobs = max(int(spare_s / (size * event_s)), 1)
             shortest = target_s <= shortest_s

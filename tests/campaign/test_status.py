@@ -19,7 +19,7 @@ from tests.conftest import Place, RunOnDisk, clean_environment, shell, wait_for
 JOBS = [
     "job", "kind", "state", "outcome", "failure", "attempts", "run_number", "event_file",
     "skip_events", "first_event", "events", "events_out", "host", "rank", "started", "wall_s",
-    "cpu_s", "max_rss_mb", "exit_code", "reason", "where",
+    "cpu_s", "max_rss_mb", "exit_code", "reason", "where", "job_size",
 ]  # fmt: skip
 ATTEMPTS = [
     "job", "attempt", "host", "rank", "started", "wall_s", "cpu_s", "max_rss_mb", "exit_code",
