@@ -160,9 +160,11 @@ def _measure(name: str, out: Path, shared: Path, *, quick: bool) -> int:
         measured = Measured((skipped(name, "skipped: not written yet"),))
     else:
         peers = os.environ.get(_PEERS)
-        with tempfile.TemporaryDirectory(prefix=f"hvmpi-{name}-") as scratch:
-            given = Measurement(Path(scratch), shared, quick, Path(peers) if peers else None)
-            measured = importlib.import_module(module).measure(given)
+        # Beside the answer, so that it goes even if this process is killed.
+        scratch = out.with_suffix(".scratch")
+        scratch.mkdir()
+        given = Measurement(scratch, shared, quick, Path(peers) if peers else None)
+        measured = importlib.import_module(module).measure(given)
     with write_whole(out) as beside:
         beside.write_text(json.dumps(measured.as_dict()))
     return 0
