@@ -1,0 +1,47 @@
+"""How long ``status`` takes: of a run of a million jobs, and of a small one.
+
+Start of Python and the table included. The large run is the one that `benchmarks.master` left; it
+is made here where that did not run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.figures import Figure, Measured, Measurement, at_most
+from benchmarks.launching import hvmpi, the_run
+from benchmarks.simulation import Simulation
+
+TITLE = "status of a run of a million jobs"
+
+LIMIT_S = 0.5
+SMALL_JOBS = 100
+
+
+def measure(given: Measurement) -> Measured:
+    """Look at runs."""
+    jobs = given.size(1_000_000, 20_000)
+    large = given.shared / "master"
+    if not (large / "runs").is_dir() or not _is_over(the_run(large / "runs")):
+        large = given.scratch / "large"
+        Simulation(large, jobs, ranks=64).end()
+    small = given.scratch / "small"
+    Simulation(small, SMALL_JOBS, ranks=2).end()
+    figures = []
+    for place, count in ((large, jobs), (small, SMALL_JOBS)):
+        run = the_run(place / "runs")
+        words = ["status", run.name, f"--run-dir={run.parent}"]
+        ends = [hvmpi(words, given.scratch / "look") for _ in range(given.pairs)]
+        figures.append(
+            Figure(
+                f"status of a run of {count:,} jobs",
+                values=tuple(end.wall_s for end in ends),
+                goal=at_most(LIMIT_S),
+                unit="s",
+            )
+        )
+    return Measured(tuple(figures))
+
+
+def _is_over(run: Path) -> bool:
+    return (run / "status.h5").is_file() and not (run / "lock.json").exists()
