@@ -6,6 +6,7 @@ whatever its job size.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from hvmpi.errors import InputError
 from hvmpi.hdf5 import InputFile
 
 __all__ = ["Durations", "measured_in"]
+
+_TELLING = ["kind", "run_number", "first_event", "events", "wall_s"]
+"""What is looked at of a done job."""
 
 _Group = tuple[int, int]
 """A kind of job and a run number, which is a sample's own."""
@@ -72,13 +76,13 @@ class Durations:
 
     Parameters
     ----------
-    jobs : ndarray of shape (n_jobs,)
-        With ``kind``, ``state``, ``run_number``, ``first_event``, ``events`` and ``wall_s``; those
-        that are not done say nothing.
+    parts : iterable of ndarray
+        Jobs with ``kind``, ``state``, ``run_number``, ``first_event``, ``events`` and ``wall_s``,
+        some at a time; those that are not done say nothing.
     """
 
-    def __init__(self, jobs: npt.NDArray[Any]) -> None:
-        done = jobs[(jobs["state"] == JobState.DONE) & (jobs["wall_s"] > 0) & (jobs["events"] > 0)]
+    def __init__(self, parts: Iterable[npt.NDArray[Any]]) -> None:
+        done = np.concatenate([_NONE, *map(_done, parts)])
         self._courses: dict[_Group, _Course] = {
             group: _Course.of(done[rows]) for group, rows in _groups(done).items()
         }
@@ -87,6 +91,10 @@ class Durations:
             for kind in Kind
             if len(of_kind := done[done["kind"] == kind])
         }
+
+    def __bool__(self) -> bool:
+        """Say whether anything was measured."""
+        return bool(self._courses)
 
     def event_s(self, kind: Kind, run_number: int) -> float | None:
         """Give the wall time of an event of a sample, s; else of the kind; None if unknown."""
@@ -118,6 +126,20 @@ class Durations:
         return expected
 
 
+_NONE = np.zeros(
+    0, dtype=[(name, "u1" if name == "kind" else "f4" if name == "wall_s" else "i8")
+              for name in _TELLING],
+)  # fmt: skip
+
+
+def _done(jobs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    rows = (jobs["state"] == JobState.DONE) & (jobs["wall_s"] > 0) & (jobs["events"] > 0)
+    done = np.empty(int(np.count_nonzero(rows)), dtype=_NONE.dtype)
+    for name in _TELLING:
+        done[name] = jobs[name][rows]
+    return done
+
+
 def _groups(jobs: npt.NDArray[Any]) -> dict[_Group, npt.NDArray[np.intp]]:
     """Give the rows of each kind and run number."""
     key = jobs["run_number"].astype(np.int64) * len(Kind) + jobs["kind"]
@@ -145,7 +167,7 @@ def measured_in(directory: Path) -> Durations:
     path = directory / "status.h5"
     try:
         with InputFile(path) as file:
-            return Durations(file.table("jobs"))
+            return Durations([file.table("jobs")])
     except (InputError, LookupError, TypeError, ValueError) as error:
         msg = f"times-from: {str(path)!r} does not tell how long jobs took ({error})"
         raise InputError(msg) from error

@@ -6,7 +6,7 @@ go through `Ledger.apply`, so that what is remembered and what is on disk cannot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -171,8 +171,16 @@ class Ledger:
         return sorted(self._open)
 
     def ready(self) -> list[Ready]:
-        """Give the ready job of the lowest number of each kind and hosts to avoid, lowest first."""
+        """Give the first ready job of each kind and hosts to avoid, the first to start first."""
         return self._ready.heads()
+
+    def start_in(self, order: npt.NDArray[np.intp]) -> None:
+        """Let jobs start in this order from now on; no state of the campaign's."""
+        self._ready.start_in(order)
+
+    def parts_of_jobs(self) -> Iterator[npt.NDArray[Any]]:
+        """Give all jobs, some at a time."""
+        yield self.jobs
 
     def hold(self, job: int) -> None:
         """Keep a job that is ready from being given out; no state of the campaign's: a pause."""

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from hvmpi.campaign.jobs import Kind
+from hvmpi.campaign.durations import Durations
+from hvmpi.campaign.jobs import JobState, Kind
+from hvmpi.campaign.ledger import Ledger
 
-__all__ = ["longest_first"]
+__all__ = ["StartOrder", "longest_first"]
+
+_FIRST_LOOK = 16
+_LAST_LOOK = 4096
+"""Done jobs at which what was measured so far is taken into account, each time twice as many."""
+
+
+class StartOrder:
+    """The order of a campaign's jobs, which gets better as it becomes known how long they take.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    before : Durations or None
+        What an earlier run measured.
+    """
+
+    def __init__(self, ledger: Ledger, before: Durations | None) -> None:
+        self._ledger = ledger
+        runs = {file.run_number for file in ledger.event_files}
+        # Jobs of one sample differ by their events, which are known.
+        self._next_look = _FIRST_LOOK if before is None and len(runs) > 1 else _LAST_LOOK + 1
+        self._put(before or Durations(ledger.parts_of_jobs()))
+
+    def look(self) -> None:
+        """Put the jobs into another order if enough of them are done to know better."""
+        done = self._ledger.counts[JobState.DONE]
+        if not self._next_look <= done <= _LAST_LOOK:
+            return
+        while self._next_look <= done:
+            self._next_look *= 2
+        self._put(Durations(self._ledger.parts_of_jobs()))
+
+    def _put(self, durations: Durations) -> None:
+        ledger = self._ledger
+        expected_s = np.concatenate(
+            [np.zeros(0), *(durations.expected_s(jobs) for jobs in ledger.parts_of_jobs())]
+        )
+        order = longest_first(ledger.jobs["kind"], ledger.jobs["event_file"], expected_s)
+        ledger.start_in(order)
 
 
 def longest_first(
-    jobs: npt.NDArray[Any], expected_s: npt.NDArray[np.float64]
+    kind: npt.NDArray[np.uint8], file: npt.NDArray[np.int32], expected_s: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.intp]:
     """Order the jobs of a campaign.
 
@@ -24,24 +63,22 @@ def longest_first(
 
     Parameters
     ----------
-    jobs : ndarray of shape (n_jobs,)
-        With ``kind`` and ``event_file``, in the plan's order.
-    expected_s : ndarray of shape (n_jobs,)
-        Wall time of each, s.
+    kind, file, expected_s : ndarray of shape (n_jobs,)
+        `hvmpi.campaign.jobs.Kind`, row of the event file (-1: none) and expected wall time, s, of
+        each job, in the plan's order.
 
     Returns
     -------
     ndarray of shape (n_jobs,)
         Job numbers, the first to start first.
     """
-    kind, file = jobs["kind"], jobs["event_file"]
     generates = kind == Kind.GENERATION
     reads = kind == Kind.RECONSTRUCTION
     longest = np.zeros(int(file.max(initial=-1)) + 1)
     np.maximum.at(longest, file[reads], expected_s[reads])
     generated = np.zeros(len(longest), dtype=bool)
     generated[file[generates]] = True
-    of_a_batch = (file >= 0) & generated[file] if len(longest) else np.zeros(len(jobs), dtype=bool)
+    of_a_batch = (file >= 0) & generated[file] if len(longest) else np.zeros(len(kind), dtype=bool)
     length = np.where(of_a_batch, longest[file] if len(longest) else 0.0, expected_s)
     stage = np.select([kind == Kind.LIBRARY, kind == Kind.MERGE], [0, 2], default=1)
     order: npt.NDArray[np.intp] = np.lexsort((-expected_s, ~generates, file, -length, stage))

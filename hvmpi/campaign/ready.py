@@ -1,8 +1,10 @@
-"""Which jobs are ready, lowest number first, and the hosts that some had better not go to again."""
+"""Which jobs are ready, in their order, and the hosts that some had better not go to again."""
 
 from __future__ import annotations
 
 import heapq
+from bisect import insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +33,46 @@ class Ready:
     avoid: tuple[int, ...] = ()
 
 
+class _Group:
+    """Jobs of one kind and hosts to avoid, by their places in the order.
+
+    Most are there from the beginning, the rest is heaped. `head`, at `place`, is what `ReadyJobs`
+    has in its list for this group.
+    """
+
+    __slots__ = ("_heap", "_next", "_row", "avoid", "head", "kind", "place")
+
+    def __init__(self, kind: Kind, avoid: tuple[int, ...], places: Sequence[int] = ()) -> None:
+        self.kind = kind
+        self.avoid = avoid
+        self.head: Ready | None = None
+        self.place = -1
+        self._row = places
+        self._next = 0
+        self._heap: list[int] = []
+
+    def push(self, place: int) -> None:
+        heapq.heappush(self._heap, place)
+
+    def first(self) -> int | None:
+        row = int(self._row[self._next]) if self._next < len(self._row) else None
+        if self._heap and (row is None or self._heap[0] <= row):
+            return self._heap[0]
+        return row
+
+    def drop(self, place: int) -> None:
+        """Drop the first."""
+        if self._heap and self._heap[0] == place:
+            heapq.heappop(self._heap)
+        else:
+            self._next += 1
+
+
 class ReadyJobs:
-    """A heap for each kind of jobs and hosts to avoid: a few groups, of many jobs one.
+    """A queue for each kind of jobs and hosts to avoid: a few groups, of many jobs one.
+
+    Their heads are kept in order, so that the next job costs the same however many there are. The
+    order is that of the jobs' numbers until `start_in` gives another.
 
     Parameters
     ----------
@@ -41,27 +81,68 @@ class ReadyJobs:
     """
 
     def __init__(self, jobs: npt.NDArray[Any]) -> None:
-        self._jobs = jobs
+        self._kinds = jobs["kind"]
+        self._states = jobs["state"]
         self._avoid: dict[int, tuple[int, ...]] = {}
         self._held: set[int] = set()
-        self._groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        self._job_at: npt.NDArray[np.integer[Any]] | None = None
+        self._place_of: npt.NDArray[np.integer[Any]] | None = None
+        self._groups: dict[tuple[int, tuple[int, ...]], _Group] = {}
+        self._heads: list[tuple[int, _Group]] = []
         self.queue_all()
 
     def queue_all(self) -> None:
         """Queue anew what is ready; no host is to be avoided any more."""
         self._avoid.clear()
         self._held.clear()
+        self._queue()
+
+    def start_in(self, order: npt.NDArray[np.integer[Any]]) -> None:
+        """Let jobs start in another order from now on.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n_jobs,)
+            All job numbers, the first to start first.
+        """
+        self._job_at = self._place_of = None
+        if np.array_equal(order, np.arange(len(order))):
+            self._queue()
+            return
+        self._job_at = order.astype(np.int32)
+        self._place_of = np.empty_like(self._job_at)
+        self._place_of[self._job_at] = np.arange(len(order), dtype=np.int32)
+        self._queue()
+
+    def _queue(self) -> None:
         self._groups.clear()
-        ready = np.flatnonzero(self._jobs["state"] == JobState.READY)
+        self._heads.clear()
+        ready = self._states == JobState.READY
+        ready[list(self._avoid)] = False
+        kinds = self._kinds
+        if self._job_at is not None:
+            ready, kinds = ready[self._job_at], kinds[self._job_at]
+        places = np.flatnonzero(ready).astype(np.int32)
         for kind in Kind:
-            jobs = ready[self._jobs["kind"][ready] == kind].tolist()
-            if jobs:
-                # An ascending list is a heap already.
-                self._groups[kind, ()] = jobs
+            of_kind = places[kinds[places] == kind]
+            if len(of_kind):
+                group = self._groups[kind, ()] = _Group(kind, (), of_kind)
+                self._put_head(group)
+        for job in self._avoid:
+            if self._states.item(job) == JobState.READY:
+                self.push(job)
 
     def push(self, job: int) -> None:
         """Queue a job that is ready."""
-        heapq.heappush(self._groups.setdefault(self._group(job), []), job)
+        avoid = self._avoid.get(job, ())
+        kind = Kind(self._kinds.item(job))
+        group = self._groups.get((kind, avoid))
+        if group is None:
+            group = self._groups[kind, avoid] = _Group(kind, avoid)
+        place = job if self._place_of is None else self._place_of.item(job)
+        group.push(place)
+        if group.head is None or place < group.place:
+            self._put_head(group)
 
     def hold(self, job: int) -> None:
         """Keep a job that is ready from being given out, until `release`."""
@@ -71,7 +152,7 @@ class ReadyJobs:
         """Give a job free again."""
         if job in self._held:
             self._held.discard(job)
-            if self._jobs["state"][job] == JobState.READY:
+            if self._states[job] == JobState.READY:
                 self.push(job)
 
     def avoid(self, job: int, host: int) -> None:
@@ -84,23 +165,46 @@ class ReadyJobs:
         self._avoid.pop(job, None)
 
     def heads(self) -> list[Ready]:
-        """Give the job of the lowest number of each group, lowest first.
+        """Give the first job of each group, the first in the order first.
 
         The work grows with the groups, not with the jobs.
         """
-        heads = []
-        for group, jobs in list(self._groups.items()):
-            while jobs and not self._belongs(jobs[0], group):
-                heapq.heappop(jobs)
-            if jobs:
-                heads.append(Ready(jobs[0], Kind(group[0]), group[1]))
-            else:
-                del self._groups[group]
-        return sorted(heads, key=lambda ready: ready.job)
+        heads: list[Ready] = []
+        at = 0
+        while at < len(self._heads):
+            place, group = self._heads[at]
+            head = group.head
+            is_new = head is not None and group.place == place
+            is_new &= not heads or heads[-1] is not head
+            if head is not None and is_new and self._belongs(head.job, group):
+                heads.append(head)
+                at += 1
+                continue
+            del self._heads[at]
+            # An entry that is out of date, or there twice, stands for no group.
+            if is_new:
+                self._put_head(group)
+        return heads
 
-    def _belongs(self, job: int, group: tuple[int, tuple[int, ...]]) -> bool:
-        ready: bool = self._jobs["state"][job] == JobState.READY
-        return ready and job not in self._held and self._group(job) == group
+    def _put_head(self, group: _Group) -> None:
+        """Put the head of a group among the others, behind all that come before it."""
+        while (place := group.first()) is not None:
+            job = place if self._job_at is None else self._job_at.item(place)
+            if self._belongs(job, group):
+                group.place, group.head = place, Ready(job, group.kind, group.avoid)
+                insort(self._heads, (place, group), key=_place)
+                return
+            group.drop(place)
+        group.head = None
+        del self._groups[group.kind, group.avoid]
 
-    def _group(self, job: int) -> tuple[int, tuple[int, ...]]:
-        return int(self._jobs["kind"][job]), self._avoid.get(job, ())
+    def _belongs(self, job: int, group: _Group) -> bool:
+        return (
+            self._states.item(job) == JobState.READY
+            and job not in self._held
+            and self._avoid.get(job, ()) == group.avoid
+        )
+
+
+def _place(head: tuple[int, _Group]) -> int:
+    return head[0]

@@ -15,9 +15,11 @@ from typing import Any
 
 from hvmpi import __version__
 from hvmpi.campaign import journal
+from hvmpi.campaign.durations import Durations, measured_in
 from hvmpi.campaign.jobs import JobState, Kind, Output
 from hvmpi.campaign.ledger import Ledger, fold, replay
 from hvmpi.campaign.lock import Lock, refuse_in_progress
+from hvmpi.campaign.order import StartOrder
 from hvmpi.campaign.paths import PRODUCTS, RunPaths, create_run, manifest
 from hvmpi.campaign.plan import Plan, digest, event_files_hash
 from hvmpi.campaign.status import write_status
@@ -86,6 +88,8 @@ class Run:
         Whether hosts are to be examined before they get jobs.
     cores : dict of Kind to int
         Cores of a job, for the kinds of those that are not done.
+    order : StartOrder
+        In which order its jobs start.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class Run:
         self.left_out: list[str] = []
         self.looks_at_hosts = engine.examines_hosts
         self.cores = {kind: engine.cores(kind) for kind in ledger.kinds_left()}
+        self.order = StartOrder(ledger, _measured_before(settings))
         self._began = time.monotonic()
         self._done_before = ledger.counts[JobState.DONE]
         self._hashes = (
@@ -183,6 +188,18 @@ class Run:
         with contextlib.suppress(OSError):
             self.paths.token.unlink()
         self.lock.release()
+
+
+def _measured_before(settings: Settings) -> Durations | None:
+    if settings.times_from is None:
+        return None
+    try:
+        return measured_in(Path(settings.times_from))
+    except InputError:
+        # A run that is taken up again must not need what it was planned by.
+        if settings.sources.get("times-from") == "run":
+            return None
+        raise
 
 
 def unpublished(ledger: Ledger) -> list[Output]:

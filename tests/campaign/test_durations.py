@@ -50,20 +50,19 @@ def test_the_same_events_take_the_same_time_whatever_the_job_size(
         *((RECONSTRUCTION, 7, n, min(new_size, events + 1 - n), 0.0) for n in firsts),
         state=JobState.READY,
     )
-    durations = Durations(before)
+    durations = Durations([before])
     assert durations.expected_s(after).sum() == pytest.approx(sum(walls), rel=1e-6)
     assert durations.expected_s(before) == pytest.approx(walls, rel=1e-4, abs=1e-4)
 
 
 def test_events_that_were_not_measured_take_the_mean_of_their_sample_then_of_their_kind() -> None:
-    durations = Durations(
-        _jobs(
-            (RECONSTRUCTION, 7, 1, 10, 10.0),
-            (RECONSTRUCTION, 7, 21, 10, 30.0),
-            (RECONSTRUCTION, 8, 1, 20, 80.0),
-            (GENERATION, 7, 1, 30, 3.0),
-        )
+    done = _jobs(
+        (RECONSTRUCTION, 7, 1, 10, 10.0),
+        (RECONSTRUCTION, 7, 21, 10, 30.0),
+        (RECONSTRUCTION, 8, 1, 20, 80.0),
+        (GENERATION, 7, 1, 30, 3.0),
     )
+    durations = Durations([done[:1], done[1:]])
     asked = _jobs(
         (RECONSTRUCTION, 7, 11, 10, 0.0),
         (RECONSTRUCTION, 7, 31, 10, 0.0),
@@ -80,7 +79,8 @@ def test_events_that_were_not_measured_take_the_mean_of_their_sample_then_of_the
 
 @pytest.mark.parametrize("state", [state for state in JobState if state is not JobState.DONE])
 def test_what_is_not_done_says_nothing(state: JobState) -> None:
-    durations = Durations(_jobs((RECONSTRUCTION, 7, 1, 10, 10.0), state=state))
+    durations = Durations([_jobs((RECONSTRUCTION, 7, 1, 10, 10.0), state=state)])
+    assert not durations
     assert durations.event_s(RECONSTRUCTION, 7) is None
 
 

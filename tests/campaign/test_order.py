@@ -37,7 +37,7 @@ def test_each_job_has_its_turn_and_batches_stay_together(
     batches: list[tuple[bool, list[float]]],
 ) -> None:
     jobs, expected_s = _plan(batches)
-    order = longest_first(jobs, expected_s)
+    order = longest_first(jobs["kind"], jobs["event_file"], expected_s)
     assert sorted(order.tolist()) == list(range(len(jobs)))
     assert (order[0], order[-1]) == (0, len(jobs) - 1)
     generated = {file for file, (made, _) in enumerate(batches) if made}
@@ -56,9 +56,10 @@ def test_each_job_has_its_turn_and_batches_stay_together(
 @given(BATCHES)
 def test_among_equals_the_plans_order_holds(batches: list[tuple[bool, list[float]]]) -> None:
     jobs, expected_s = _plan(batches)
-    order = longest_first(jobs, np.ones_like(expected_s))
+    order = longest_first(jobs["kind"], jobs["event_file"], np.ones_like(expected_s))
     assert order.tolist() == list(range(len(jobs)))
 
 
-def test_a_campaign_without_event_files_has_an_order() -> None:
-    assert longest_first(np.zeros(0, dtype=JOB_FIELDS), np.zeros(0)).tolist() == []
+def test_a_campaign_without_jobs_has_an_order() -> None:
+    jobs = np.zeros(0, dtype=JOB_FIELDS)
+    assert longest_first(jobs["kind"], jobs["event_file"], np.zeros(0)).tolist() == []
