@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+from bisect import insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +33,43 @@ class Ready:
     avoid: tuple[int, ...] = ()
 
 
+class _Group:
+    """Jobs of one kind and hosts to avoid: most in their order from the beginning, the rest heaped.
+
+    `head` is what `ReadyJobs` has in its list for this group.
+    """
+
+    __slots__ = ("_heap", "_next", "_row", "avoid", "head", "kind")
+
+    def __init__(self, kind: Kind, avoid: tuple[int, ...], jobs: Sequence[int] = ()) -> None:
+        self.kind = kind
+        self.avoid = avoid
+        self.head: Ready | None = None
+        self._row = jobs
+        self._next = 0
+        self._heap: list[int] = []
+
+    def push(self, job: int) -> None:
+        heapq.heappush(self._heap, job)
+
+    def lowest(self) -> int | None:
+        row = int(self._row[self._next]) if self._next < len(self._row) else None
+        if self._heap and (row is None or self._heap[0] <= row):
+            return self._heap[0]
+        return row
+
+    def drop(self, job: int) -> None:
+        """Drop the lowest."""
+        if self._heap and self._heap[0] == job:
+            heapq.heappop(self._heap)
+        else:
+            self._next += 1
+
+
 class ReadyJobs:
-    """A heap for each kind of jobs and hosts to avoid: a few groups, of many jobs one.
+    """A queue for each kind of jobs and hosts to avoid: a few groups, of many jobs one.
+
+    Their heads are kept in order, so that the next job costs the same however many there are.
 
     Parameters
     ----------
@@ -41,10 +78,12 @@ class ReadyJobs:
     """
 
     def __init__(self, jobs: npt.NDArray[Any]) -> None:
-        self._jobs = jobs
+        self._kinds = jobs["kind"]
+        self._states = jobs["state"]
         self._avoid: dict[int, tuple[int, ...]] = {}
         self._held: set[int] = set()
-        self._groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        self._groups: dict[tuple[int, tuple[int, ...]], _Group] = {}
+        self._heads: list[tuple[int, _Group]] = []
         self.queue_all()
 
     def queue_all(self) -> None:
@@ -52,16 +91,24 @@ class ReadyJobs:
         self._avoid.clear()
         self._held.clear()
         self._groups.clear()
-        ready = np.flatnonzero(self._jobs["state"] == JobState.READY)
+        self._heads.clear()
+        ready = np.flatnonzero(self._states == JobState.READY).astype(np.int32)
         for kind in Kind:
-            jobs = ready[self._jobs["kind"][ready] == kind].tolist()
-            if jobs:
-                # An ascending list is a heap already.
-                self._groups[kind, ()] = jobs
+            jobs = ready[self._kinds[ready] == kind]
+            if len(jobs):
+                group = self._groups[kind, ()] = _Group(kind, (), jobs)
+                self._put_head(group)
 
     def push(self, job: int) -> None:
         """Queue a job that is ready."""
-        heapq.heappush(self._groups.setdefault(self._group(job), []), job)
+        avoid = self._avoid.get(job, ())
+        kind = Kind(self._kinds.item(job))
+        group = self._groups.get((kind, avoid))
+        if group is None:
+            group = self._groups[kind, avoid] = _Group(kind, avoid)
+        group.push(job)
+        if group.head is None or job < group.head.job:
+            self._put_head(group)
 
     def hold(self, job: int) -> None:
         """Keep a job that is ready from being given out, until `release`."""
@@ -71,7 +118,7 @@ class ReadyJobs:
         """Give a job free again."""
         if job in self._held:
             self._held.discard(job)
-            if self._jobs["state"][job] == JobState.READY:
+            if self._states[job] == JobState.READY:
                 self.push(job)
 
     def avoid(self, job: int, host: int) -> None:
@@ -88,19 +135,40 @@ class ReadyJobs:
 
         The work grows with the groups, not with the jobs.
         """
-        heads = []
-        for group, jobs in list(self._groups.items()):
-            while jobs and not self._belongs(jobs[0], group):
-                heapq.heappop(jobs)
-            if jobs:
-                heads.append(Ready(jobs[0], Kind(group[0]), group[1]))
-            else:
-                del self._groups[group]
-        return sorted(heads, key=lambda ready: ready.job)
+        heads: list[Ready] = []
+        place = 0
+        while place < len(self._heads):
+            job, group = self._heads[place]
+            head = group.head
+            is_new = head is not None and head.job == job and (not heads or heads[-1] is not head)
+            if head is not None and is_new and self._belongs(job, group):
+                heads.append(head)
+                place += 1
+                continue
+            del self._heads[place]
+            # An entry that is out of date, or there twice, stands for no group.
+            if is_new:
+                self._put_head(group)
+        return heads
 
-    def _belongs(self, job: int, group: tuple[int, tuple[int, ...]]) -> bool:
-        ready: bool = self._jobs["state"][job] == JobState.READY
-        return ready and job not in self._held and self._group(job) == group
+    def _put_head(self, group: _Group) -> None:
+        """Put the head of a group among the others, behind all that are lower."""
+        while (job := group.lowest()) is not None and not self._belongs(job, group):
+            group.drop(job)
+        if job is None:
+            group.head = None
+            del self._groups[group.kind, group.avoid]
+        else:
+            group.head = Ready(job, group.kind, group.avoid)
+            insort(self._heads, (job, group), key=_number)
 
-    def _group(self, job: int) -> tuple[int, tuple[int, ...]]:
-        return int(self._jobs["kind"][job]), self._avoid.get(job, ())
+    def _belongs(self, job: int, group: _Group) -> bool:
+        return (
+            self._states.item(job) == JobState.READY
+            and job not in self._held
+            and self._avoid.get(job, ()) == group.avoid
+        )
+
+
+def _number(head: tuple[int, _Group]) -> int:
+    return head[0]
