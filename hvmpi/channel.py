@@ -23,6 +23,8 @@ __all__ = [
 _TAG = 17
 _LEAVE_S = 10.0
 _PARTING_S = 2.0
+_LOOK_S = 0.02
+"""MPI tells of a death within 5 to 30 ms."""
 
 MASTER = 0
 """The rank that all others speak with."""
@@ -35,7 +37,10 @@ class Channel(Protocol):
     size: int
 
     def send(self, rank: int, message: Message) -> None:
-        """Send a message; returns at once."""
+        """Send a message with the next `post`; returns at once."""
+
+    def post(self) -> None:
+        """Let go what there is to send: what goes to one rank, in one piece."""
 
     def receive(self) -> list[tuple[int, Message]]:
         """Give all messages that have come, with the rank that each is from; never waits."""
@@ -44,7 +49,7 @@ class Channel(Protocol):
         """Give the ranks that died since the last call, where the MPI tells."""
 
     def flush(self, seconds: float) -> None:
-        """Wait until what was sent is out, for so long at most."""
+        """Post, and wait until what was sent is out, for so long at most."""
 
 
 class Idle:
@@ -72,7 +77,7 @@ class Idle:
 
 
 class MpiChannel:
-    """A rank's end of an MPI communicator; messages go as bytes, never blocking.
+    """A rank's end of an MPI communicator; messages go as bytes, in one piece those of a `post`.
 
     What has to do with ranks that died (Open MPI with ``--with-ft ulfm``) is dropped.
 
@@ -89,29 +94,43 @@ class MpiChannel:
         comm.Set_errhandler(MPI.ERRORS_RETURN)
         self.rank: int = comm.Get_rank()
         self.size: int = comm.Get_size()
+        self._outbox: dict[int, list[Message]] = {}
         self._sending: deque[tuple[Any, bytes]] = deque()
         self._receiving: list[tuple[int, Any, bytearray]] = []
         self._survives = survives()
         self._dead: set[int] = set()
         self._told: set[int] = set()
+        self._looked_at = 0.0
+        self._status = MPI.Status()
 
     def send(self, rank: int, message: Message) -> None:
-        """Send a message; its bytes are kept until MPI has taken them."""
+        """Send a message with the next `post`."""
+        self._outbox.setdefault(rank, []).append(message)
+
+    def post(self) -> None:
+        """Send what there is to send; its bytes are kept until MPI has taken them."""
+        if not self._outbox:
+            return
+        for rank, messages in self._outbox.items():
+            self._post(rank, messages)
+        self._outbox.clear()
+        self._clear_sent()
+
+    def _post(self, rank: int, messages: list[Message]) -> None:
         if rank in self._dead:
             return
-        data = encode(message)
+        data = encode(messages)
         try:
             request = self._comm.Isend([data, self._mpi.BYTE], dest=rank, tag=_TAG)
         except self._mpi.Exception as error:
             self._pass_over_the_dead(error)
             return
         self._sending.append((request, data))
-        self._clear_sent()
 
     def receive(self) -> list[tuple[int, Message]]:
         """Give all messages that have come."""
         self._clear_sent()
-        status = self._mpi.Status()
+        status = self._status
         # After a sleep the first probe on Open MPI only drives progress, the second sees.
         misses = 0
         while misses < 2:
@@ -133,14 +152,20 @@ class MpiChannel:
 
     def failed(self) -> list[int]:
         """Give the ranks that died since the last call."""
-        if self._survives:
+        now = time.monotonic()
+        # It is a call that takes as long as a message.
+        if self._survives and now - self._looked_at > _LOOK_S:
+            self._looked_at = now
             self._look_for_the_dead()
+        if len(self._dead) == len(self._told):
+            return []
         new = sorted(self._dead - self._told)
         self._told.update(new)
         return new
 
     def flush(self, seconds: float) -> None:
-        """Wait until what was sent is out, for so long at most."""
+        """Post, and wait until what was sent is out, for so long at most."""
+        self.post()
         deadline = time.monotonic() + seconds
         idle = Idle()
         while self._sending and time.monotonic() < deadline:
@@ -161,7 +186,7 @@ class MpiChannel:
                 self._pass_over_the_dead(error)
                 continue
             if whole:
-                messages.append((source, decode(data)))
+                messages += [(source, message) for message in decode(data)]
             else:
                 coming.append((source, request, data))
         self._receiving = coming
@@ -204,7 +229,10 @@ class LocalChannel:
 
     def send(self, rank: int, message: Message) -> None:
         """Put a message into a rank's box."""
-        self._boxes[rank].append((self.rank, encode(message)))
+        self._boxes[rank].append((self.rank, encode([message])))
+
+    def post(self) -> None:
+        """Do nothing: what was sent is there."""
 
     def receive(self) -> list[tuple[int, Message]]:
         """Empty this rank's box."""
@@ -212,7 +240,7 @@ class LocalChannel:
         messages = []
         while box:
             source, data = box.popleft()
-            messages.append((source, decode(data)))
+            messages += [(source, message) for message in decode(data)]
         return messages
 
     def failed(self) -> list[int]:
@@ -238,6 +266,7 @@ def dismiss(channel: Channel, reason: str) -> None:
     idle = Idle()
     deadline = time.monotonic() + _LEAVE_S
     while left and time.monotonic() < deadline:
+        channel.post()
         for rank, message in channel.receive():
             if isinstance(message, Goodbye):
                 left.discard(rank)
@@ -246,10 +275,12 @@ def dismiss(channel: Channel, reason: str) -> None:
                 idle.reset()
         left.difference_update(channel.failed())
         idle.wait()
+    channel.post()
 
 
 def part(channel: Channel) -> None:
     """Wait until the master has heard of all that was sent: a rank that ends may take it along."""
+    channel.post()
     idle = Idle()
     deadline = time.monotonic() + _PARTING_S
     while time.monotonic() < deadline and MASTER not in channel.failed():

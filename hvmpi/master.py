@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hvmpi.campaign.jobs import FailureClass, JobState, Kind, Outcome, Output
-from hvmpi.campaign.journal import (
-    Accepted,
-    Barred,
-    Ended,
-    Entry,
-    Failed,
-    FilePutAside,
-    LeftOut,
-    Published,
-    Started,
-    Withdrawn,
-)
-from hvmpi.campaign.retry import Decision, Pauses, decide, pause_s
+from hvmpi.ahead import Ahead
+from hvmpi.attempts import Attempts
+from hvmpi.campaign.jobs import JobState, Kind
+from hvmpi.campaign.journal import Barred, Ended, LeftOut
 from hvmpi.campaign.run import Run
 from hvmpi.channel import Channel, Idle
 from hvmpi.leases import Leases, signs_every
@@ -32,6 +21,7 @@ from hvmpi.messages import (
     Cancel,
     Examine,
     Examined,
+    GiveBack,
     Goodbye,
     Held,
     Hello,
@@ -39,9 +29,8 @@ from hvmpi.messages import (
     Stop,
     Welcome,
 )
-from hvmpi.placement import Placement
+from hvmpi.placement import Given, Placement
 from hvmpi.preflight import Hosts, Standing, faults, misfit
-from hvmpi.publication import obstacle, publish, withdraw
 from hvmpi.wallclock import WallClock
 
 __all__ = ["NO_WORKER", "Ending", "Master", "serve"]
@@ -55,6 +44,8 @@ _SNAPSHOT_SHARE = 50.0
 _LEAVE_S = 15.0
 _MUTE_S = 600.0
 """How long a rank may take to start."""
+_PATIENCE_S = 0.1
+"""How long a job may wait behind another while a rank is idle: to ask for it takes time, too."""
 
 
 class Master:
@@ -73,7 +64,9 @@ class Master:
         self._ledger = run.ledger
         self._channel = channel
         self._say = say
+        self._attempts = Attempts(run, say)
         self._placement = Placement(run.ledger, run.settings, run.cores)
+        self._ahead = Ahead()
         self._expected = set(range(1, channel.size))
         self._present = set(self._expected)
         self._leases = Leases(run.settings.lease)
@@ -82,11 +75,11 @@ class Master:
         self._began_at = self._alive_at = time.monotonic()
         self._deserted_at: float | None = None
         self._hellos: dict[int, Hello] = {}
-        self._pauses = Pauses()
         self._hosts = Hosts(run.settings.preflight_timeout)
         self._stopping = ""
         self._told_to_leave: float | None = None
         self._snapshot_at = 0.0
+        self._asked_back_at = 0.0
         self._progress_at = time.monotonic()
         self.over = False
 
@@ -99,7 +92,7 @@ class Master:
 
     def begin(self) -> None:
         """Finish what the last master had accepted, and greet the workers."""
-        self._publish(list(self._ledger.accepted))
+        self._attempts.publish(list(self._ledger.accepted))
         run = self._run
         for rank in sorted(self._expected):
             self._channel.send(rank, Welcome(str(run.paths.directory), run.token, run.scheduling))
@@ -126,19 +119,26 @@ class Master:
                 self._take_leave(rank)
                 self._channel.send(rank, Goodbye())
             elif isinstance(message, Held):
-                self._placement.hold(rank, message.reason)
+                self._ask_back(self._placement.hold(rank, message.reason))
             elif isinstance(message, Examined):
                 self._take_examined(message.host, faults(message.checks))
         self._look_after_ranks()
         self._leave_overdue_hosts_out()
         if accepted:
-            self._publish(accepted)
+            self._attempts.publish(accepted)
         self._hand_out()
         if self._ledger.stuck:
             self._bar_what_waits()
+        self._tell()
         self._keep_books()
         self._see_whether_over()
+        self._tell()
         return bool(messages)
+
+    def _tell(self) -> None:
+        """Let the ranks know what was decided, once it stands in the journal."""
+        self._run.journal.write()
+        self._channel.post()
 
     # Messages
 
@@ -166,10 +166,13 @@ class Master:
         if reason:
             self._say(f"rank {rank} on {hello.host} is left out: {reason}")
             self._run.left_out.append(reason)
-            self._write(LeftOut(hello.host, rank, reason, time.time()))
+            self._attempts.write(LeftOut(hello.host, rank, reason, time.time()))
             self._channel.send(rank, Stop("left out"))
 
     def _take_leave(self, rank: int) -> None:
+        for given in self._placement.given(rank):
+            # What was on its way to a rank that left never began.
+            self._attempts.free(given.job, given.attempt, f"rank {rank} left before it began")
         self._placement.leave(rank)
         self._expected.discard(rank)
         self._present.discard(rank)
@@ -193,9 +196,8 @@ class Master:
             return
         self._placement.revive(rank)
         self._say(f"rank {rank} on {self._placement.host(rank)} is there again")
-        running = self._placement.running(rank)
-        if running is not None:
-            self._channel.send(rank, Cancel(*running))
+        for given in self._placement.given(rank):
+            self._channel.send(rank, Cancel(given.job, given.attempt))
 
     def _look_after_ranks(self) -> None:
         """Take into account which ranks died, and which were not heard for too long."""
@@ -215,109 +217,17 @@ class Master:
                 self._expected.discard(rank)
 
     def _lose(self, rank: int, how: str) -> None:
-        """Journal that what a rank ran is lost."""
+        """Journal that what a rank ran is lost, and what waited there is free."""
         hello = self._hellos.get(rank)
         reason = f"rank {rank}" + (f" on {hello.host}" if hello else "") + f" {how}"
-        running = self._placement.running(rank)
         self._say(reason)
         self._lost_some = True
         self._run.left_out.append(reason)
-        if running is not None and running[1] in self._ledger.running_attempts(running[0]):
-            job, attempt = running
-            took = max(time.time() - float(self._ledger.jobs["started"][job]), 0.0)
-            self._fail(Report(job, attempt, Outcome.WORKER_LOST, reason, took, 0, 0, -1))
-
-    # Reports
-
-    def _take_report(self, rank: int, report: Report) -> bool:
-        """Journal a report; True when its outputs are to be published."""
-        self._placement.ended(rank, report.job, report.attempt)
-        if report.attempt not in self._ledger.running_attempts(report.job):
-            self._drop(report)
-            return False
-        if report.outcome is Outcome.DONE:
-            kind = Kind(int(self._ledger.jobs["kind"][report.job]))
-            self._clock.measured(kind, report.wall_s)
-            outputs = [[o.product, o.part, o.path, o.size, o.sha256] for o in report.outputs]
-            self._write(
-                Accepted(
-                    job=report.job,
-                    attempt=report.attempt,
-                    time=time.time(),
-                    wall_s=report.wall_s,
-                    events_out=report.events_out,
-                    outputs=outputs,
-                    steps=_rows(report),
-                    reason=report.reason,
-                )
-            )
-            return True
-        self._fail(report)
-        return False
-
-    def _drop(self, report: Report) -> None:
-        """Remove what an attempt brought that was given up meanwhile; its job is another's."""
-        accepted = self._ledger.accepted.get(report.job)
-        if accepted is None or accepted.attempt != report.attempt:
-            for output in report.outputs:
-                withdraw(self._run, output)
-
-    def _fail(self, report: Report) -> None:
-        """Journal that an attempt failed, and what follows from it."""
-        decision = self._decide(report.job, report.outcome, report.failure)
-        self._write(
-            Failed(
-                job=report.job,
-                attempt=report.attempt,
-                time=time.time(),
-                wall_s=report.wall_s,
-                outcome=int(report.outcome),
-                exit_code=report.exit_code,
-                signal=report.signal,
-                reason=report.reason,
-                again=decision.again,
-                steps=_rows(report),
-                failure=int(report.failure),
-                where=report.where,
-                decision=decision.reason,
-            )
-        )
-        if report.outcome is not Outcome.INTERRUPTED:
-            self._say_failed(report.job, report.attempt, report.outcome, report.reason, decision)
-        if not decision.again:
-            self._put_file_aside(report.job, report.outcome, report.reason)
-            return
-        spent, growth = self._ledger.spent(report.job), self._run.settings.retry_pause
-        pause = pause_s(report.outcome, report.failure, spent, growth)
-        if pause:
-            self._ledger.hold(report.job)
-            self._pauses.begin(report.job, time.monotonic() + pause)
-
-    def _decide(self, job: int, outcome: Outcome, failure: FailureClass) -> Decision:
-        settings = self._run.settings
-        return decide(
-            outcome,
-            failure,
-            self._ledger.spent(job),
-            max_attempts=settings.max_attempts,
-            max_lost=settings.max_lost,
-        )
-
-    def _say_failed(
-        self, job: int, attempt: int, outcome: Outcome, reason: str, decision: Decision
-    ) -> None:
-        name = outcome.name.lower()
-        self._say(f"job {job} attempt {attempt}: {name}: {reason} ({decision.reason})")
-
-    def _put_file_aside(self, number: int, outcome: Outcome, reason: str) -> None:
-        """Fail the jobs of an event file that cannot be read or could not be made."""
-        row = self._ledger.jobs[number]
-        kind = int(row["kind"])
-        if kind == Kind.GENERATION:
-            reason = f"its event file was not made: job {number}: {reason}"
-        elif kind != Kind.RECONSTRUCTION or outcome is not Outcome.BAD_INPUT:
-            return
-        self._write(FilePutAside(int(row["event_file"]), reason))
+        given = self._placement.given(rank)
+        for running in given[:1]:
+            self._attempts.lose(running.job, running.attempt, reason, running.since)
+        for waiting in given[1:]:
+            self._attempts.free(waiting.job, waiting.attempt, f"{reason} before it began")
 
     def _bar_what_waits(self) -> None:
         """Fail the jobs that wait for others which failed for good."""
@@ -327,7 +237,7 @@ class Master:
             if len(waiting):
                 reason = self._why_barred(kind, int(waiting[0]))
                 self._say(f"{len(waiting)} {kind.name.lower()} jobs cannot start: {reason}")
-                self._write(Barred(kind, reason))
+                self._attempts.write(Barred(kind, reason))
 
     def _why_barred(self, kind: Kind, number: int) -> str:
         if kind is Kind.MERGE:
@@ -342,52 +252,45 @@ class Master:
 
     # Jobs
 
+    def _take_report(self, rank: int, report: Report) -> bool:
+        """Journal a report; True when its outputs are to be published."""
+        self._placement.ended(rank, report.job, report.attempt)
+        if not self._attempts.take(report):
+            return False
+        kind = Kind(int(self._ledger.jobs["kind"][report.job]))
+        self._clock.measured(kind, report.wall_s)
+        self._ahead.measured(kind, report.wall_s)
+        return True
+
     def _hand_out(self) -> None:
         if self._stopping:
             return
-        for number in self._pauses.over(time.monotonic()):
-            self._ledger.release(number)
+        self._attempts.end_pauses()
         while (chosen := self._placement.choose(self._clock.fits)) is not None:
-            number, rank = chosen
-            job = self._ledger.job(number)
-            host = self._placement.host(rank)
-            self._write(Started(number, job.attempt, rank, host, time.time()))
-            self._placement.started(rank, number, job.attempt)
-            self._channel.send(rank, Assign(job))
+            self._give(*chosen)
+        while (chosen := self._placement.choose_ahead(self._most, self._fits_behind)) is not None:
+            self._give(*chosen)
+        now = time.monotonic()
+        if now - self._asked_back_at > _PATIENCE_S:
+            self._asked_back_at = now
+            self._ask_back(self._placement.to_give_back(time.time() - _PATIENCE_S))
 
-    def _publish(self, jobs: list[int]) -> None:
-        """Give accepted outputs their final names, after their lines are on the disk."""
-        if not jobs:
-            return
-        if any(self._ledger.accepted[job].outputs for job in jobs):
-            self._run.journal.sync()
-        for number in jobs:
-            accepted = self._ledger.accepted[number]
-            job = self._ledger.job(number)
-            outputs = [Output(*output) for output in accepted.outputs]
-            reason = next(filter(None, (obstacle(self._run, output) for output in outputs)), "")
-            if reason:
-                self._withdraw(accepted, reason)
-                continue
-            for output in outputs:
-                publish(self._run, job, output)
-            self._write(Published(number, accepted.attempt))
-            if not self._run.settings.keep_logs:
-                shutil.rmtree(self._run.paths.job_logs(number), ignore_errors=True)
+    def _give(self, number: int, rank: int) -> None:
+        job = self._attempts.begin(number, rank, self._placement.host(rank))
+        self._placement.started(rank, number, job.attempt)
+        self._channel.send(rank, Assign(job))
 
-    def _withdraw(self, accepted: Accepted, reason: str) -> None:
-        job, attempt, outcome = accepted.job, accepted.attempt, Outcome.OUTPUT_INVALID
-        decision = self._decide(job, outcome, FailureClass.NONE)
-        self._say_failed(job, attempt, outcome, reason, decision)
-        self._write(Withdrawn(job, attempt, reason, decision.again, decision.reason))
-        if not decision.again:
-            self._put_file_aside(job, outcome, reason)
+    def _most(self, kind: Kind) -> int:
+        return self._ahead.most(kind, self._ledger.counts[JobState.READY], len(self._present))
+
+    def _fits_behind(self, kind: Kind, given: Sequence[Given]) -> bool:
+        return self._clock.fits(kind, (one.kind for one in given))
+
+    def _ask_back(self, wanted: Iterable[tuple[int, Given]]) -> None:
+        for rank, given in wanted:
+            self._channel.send(rank, GiveBack(given.job, given.attempt))
 
     # Books
-
-    def _write(self, entry: Entry) -> None:
-        self._run.journal.append(entry)
-        self._ledger.apply(entry)
 
     def _keep_books(self) -> None:
         self._run.journal.sync_if_older(_SYNC_S)
@@ -398,7 +301,7 @@ class Master:
             self._run.lock.refresh()
         if now - self._progress_at > 10.0:
             self._progress_at = now
-            self._say(self._run.progress() + self._placement.held)
+            self._say(self._run.progress(self._placement.ahead) + self._placement.held)
 
         if now - self._alive_at > signs_every(self._run.settings.lease):
             self._alive_at = now
@@ -458,16 +361,12 @@ class Master:
             self._run.drop_event_files()
         reason = self._stopping if left else ""
         state = "complete" if exit_code == 0 else "incomplete"
-        self._write(
+        self._attempts.write(
             Ended(time.time(), state, exit_code, done, failed, left, reason, self._run.launch)
         )
         self._run.journal.sync()
         self._run.write_status(state)
         return exit_code
-
-
-def _rows(report: Report) -> list[list[Any]]:
-    return [[s.step, s.wall_s, s.cpu_s, s.max_rss_mb, s.exit_code] for s in report.steps]
 
 
 @dataclass(frozen=True, slots=True)

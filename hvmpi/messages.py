@@ -1,20 +1,14 @@
-"""What master and worker say to each other: frozen dataclasses of plain data, sent as JSON."""
+"""What master and worker say to each other: frozen structs of plain data, sent as MessagePack."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any
 
-from hvmpi.campaign.jobs import (
-    EventFile,
-    FailureClass,
-    Job,
-    Kind,
-    Outcome,
-    Output,
-    StepResult,
-)
+import msgspec
+
+from hvmpi.campaign.jobs import FailureClass, Job, Outcome, Output, StepResult
 from hvmpi.engine import Check
 
 __all__ = [
@@ -23,6 +17,7 @@ __all__ = [
     "Cancel",
     "Examine",
     "Examined",
+    "GiveBack",
     "Goodbye",
     "Held",
     "Hello",
@@ -35,8 +30,11 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
+class _Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    pass
+
+
+class Welcome(_Message, frozen=True, tag=True):
     """Master to worker: the run, and the token that proves that both see its directory.
 
     ``scheduling`` holds the settings of this launch that may differ from the run's own.
@@ -47,8 +45,7 @@ class Welcome:
     scheduling: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(_Message, frozen=True, tag=True):
     """Worker to master: ready for jobs, or, with a reason, not.
 
     ``cores`` are those that a process on the host may use, ``time`` is its clock, Unix seconds.
@@ -62,47 +59,49 @@ class Hello:
     time: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Examine:
+class Examine(_Message, frozen=True, tag=True):
     """Master to worker: look whether your host is fit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(_Message, frozen=True, tag=True):
     """Worker to master: what was found on its host."""
 
     host: str
     checks: tuple[Check, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(_Message, frozen=True, tag=True):
     """Worker to master: why its host had better get no more jobs; empty when it may again."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Assign:
-    """Master to worker: run this attempt."""
+class Assign(_Message, frozen=True, tag=True):
+    """Master to worker: run this attempt, after those that were assigned before."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(_Message, frozen=True, tag=True):
     """Master to worker: end this attempt, its job went to another rank meanwhile."""
 
     job: int
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class GiveBack(_Message, frozen=True, tag=True):
+    """Master to worker: report this attempt as interrupted unless it has begun."""
+
+    job: int
+    attempt: int
+
+
+class Report(_Message, frozen=True, tag=True):
     """Worker to master: how an attempt ended.
 
     ``where`` names the log that tells of a failure, relative to the folder of the attempt's logs,
-    and the line in it if one is known: ``s2608/log.EVNTtoHITS:1234``.
+    and the line in it if one is known: ``s2608/log.EVNTtoHITS:1234``. ``began`` is when it began,
+    Unix seconds; 0 where it never did.
     """
 
     job: int
@@ -114,54 +113,57 @@ class Report:
     signal: int
     events_out: int
     outputs: tuple[Output, ...] = ()
-    steps: tuple[StepResult, ...] = field(default=())
+    steps: tuple[StepResult, ...] = ()
     failure: FailureClass = FailureClass.NONE
     where: str = ""
+    began: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(_Message, frozen=True, tag=True):
     """Master to worker: end your payload, if there is one, and leave."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Goodbye:
+class Goodbye(_Message, frozen=True, tag=True):
     """Worker to master: nothing runs here any more; back: that is understood, go."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alive:
+class Alive(_Message, frozen=True, tag=True):
     """Either way: a sign of life, where there was nothing else to say for a while."""
 
 
 Message = (
-    Welcome | Hello | Examine | Examined | Held | Assign | Cancel | Report | Stop | Goodbye | Alive
+    Welcome
+    | Hello
+    | Examine
+    | Examined
+    | Held
+    | Assign
+    | Cancel
+    | GiveBack
+    | Report
+    | Stop
+    | Goodbye
+    | Alive
 )
 
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Message])
 
 
-def encode(message: Message) -> bytes:
-    """Write a message as bytes."""
-    return json.dumps([type(message).__name__, asdict(message)], separators=(",", ":")).encode()
+def encode(messages: Sequence[Message]) -> bytes:
+    """Write messages as bytes."""
+    try:
+        return _encoder.encode(messages)
+    except UnicodeEncodeError:
+        # Names of files may hold bytes that are no UTF-8; no MessagePack of a list begins with [.
+        return json.dumps(msgspec.to_builtins(messages)).encode()
 
 
-def decode(data: bytes | bytearray) -> Message:
+def decode(data: bytes | bytearray) -> list[Message]:
     """Undo `encode`."""
-    name, fields = json.loads(data)
-    if name == "Assign":
-        job = fields["job"]
-        job["kind"] = Kind(job["kind"])
-        job["event_file"] = EventFile(**job["event_file"])
-        return Assign(Job(**job))
-    if name == "Examined":
-        fields["checks"] = tuple(Check(**check) for check in fields["checks"])
-    if name == "Report":
-        fields["outcome"] = Outcome(fields["outcome"])
-        fields["failure"] = FailureClass(fields["failure"])
-        fields["outputs"] = tuple(Output(**output) for output in fields["outputs"])
-        fields["steps"] = tuple(StepResult(**step) for step in fields["steps"])
-    message: Message = _KINDS[name](**fields)
-    return message
+    if data[:1] == b"[":
+        messages: list[Message] = msgspec.convert(json.loads(data), list[Message])
+        return messages
+    return _decoder.decode(data)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hvmpi.campaign.jobs import Kind
 from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.ready import Ready
+from hvmpi.loads import Loads
 from hvmpi.settings import Settings
 
-__all__ = ["Placement"]
+__all__ = ["Given", "Placement"]
 
 
 @dataclass
@@ -30,14 +33,30 @@ class _Host:
 
     @property
     def runs_jobs(self) -> bool:
-        return self.idle != self.ranks
+        return len(self.idle) < len(self.ranks)
 
 
-@dataclass(frozen=True)
-class _Running:
+@dataclass(slots=True)
+class Given:
+    """An attempt that a rank has: the first of its attempts runs, the others wait behind it.
+
+    Attributes
+    ----------
+    job, attempt : int
+    kind : Kind
+    cores : int
+    since : float
+        Unix seconds: when it came to the front, before that when it was given.
+    asked_back : bool
+        Whether the rank was told to give it back.
+    """
+
     job: int
     attempt: int
+    kind: Kind
     cores: int
+    since: float
+    asked_back: bool = False
 
 
 class Placement:
@@ -59,6 +78,11 @@ class Placement:
 
     A host that is held for want of memory starts a job only while it runs none of ours: another
     of ours will end, but what else fills it may stay.
+
+    A rank that has a job may be given more ahead (`choose_ahead`), which it begins as soon as the
+    one before has ended. Not where cores are counted, as the next job may need more of them than
+    the one that ends gives free; not on a host that is held; and no job that had better avoid a
+    host, as it waits for an idle rank of another.
     """
 
     def __init__(self, ledger: Ledger, settings: Settings, cores: Mapping[Kind, int]) -> None:
@@ -71,7 +95,11 @@ class Placement:
         self._cores = cores if self._counted else {}
         self._hosts: dict[str, _Host] = {}
         self._host_of: dict[int, _Host] = {}
-        self._running: dict[int, _Running] = {}
+        self._working: set[str] = set()
+        self._with_idle: dict[str, _Host] = {}
+        self._given: dict[int, deque[Given]] = {}
+        self._loads = Loads()
+        self._ahead: dict[int, None] = {}
         self._held: dict[int, str] = {}
 
     @property
@@ -87,11 +115,21 @@ class Placement:
         held = {host.name: host.ranks & self._held.keys() for host in self._hosts.values()}
         return {name: ranks for name, ranks in held.items() if ranks}
 
-    def hold(self, rank: int, reason: str) -> None:
-        """Take into account that a rank finds its host too full; with no reason, not any more."""
+    def hold(self, rank: int, reason: str) -> list[tuple[int, Given]]:
+        """Take into account that a rank finds its host too full; with no reason, not any more.
+
+        Returns
+        -------
+        list of (int, Given)
+            What its host's ranks are to give back: it would start as others of ours run.
+        """
         self._held.pop(rank, None)
-        if reason:
-            self._held[rank] = reason
+        if not reason:
+            return []
+        self._held[rank] = reason
+        host = self._host_of.get(rank)
+        ranks = sorted(host.ranks) if host else []
+        return [(other, given) for other in ranks for given in self._ask_back(other)]
 
     @property
     def empty(self) -> bool:
@@ -101,7 +139,12 @@ class Placement:
     @property
     def silent(self) -> bool:
         """Whether no rank that works here gives a sign of life."""
-        return not any(host.ranks for host in self._hosts.values())
+        return not self._working
+
+    @property
+    def ahead(self) -> int:
+        """Jobs that wait at a rank until those before them have ended."""
+        return sum(len(self._given[rank]) - 1 for rank in self._ahead)
 
     def host(self, rank: int) -> str:
         """Give the name of a rank's host."""
@@ -137,8 +180,9 @@ class Placement:
         # Where mpirun binds ranks to cores, one may see less of its host than another.
         host.cores = has
         host.ranks.add(rank)
-        host.idle.add(rank)
         self._host_of[rank] = host
+        self._given[rank] = deque()
+        self._see(rank)
         return ""
 
     def leave(self, rank: int) -> None:
@@ -147,10 +191,9 @@ class Placement:
         host = self._host_of.pop(rank, None)
         if host is None:
             return
-        running = self._running.pop(rank, None)
-        host.used -= running.cores if running else 0
-        for ranks in (host.ranks, host.idle, host.silent):
-            ranks.discard(rank)
+        host.used -= sum(given.cores for given in self._given.pop(rank))
+        host.silent.discard(rank)
+        self._withhold(rank, host)
         if not host.ranks and not host.silent:
             del self._hosts[host.name]
 
@@ -158,61 +201,103 @@ class Placement:
         """Say whether a rank works here, silent or not."""
         return rank in self._host_of
 
-    def running(self, rank: int) -> tuple[int, int] | None:
-        """Give the job and the attempt that a rank runs, or ran when it fell silent."""
-        running = self._running.get(rank)
-        return None if running is None else (running.job, running.attempt)
+    def running(self, rank: int) -> Given | None:
+        """Give the attempt that a rank runs, or ran when it fell silent."""
+        given = self._given.get(rank)
+        return given[0] if given else None
+
+    def given(self, rank: int) -> list[Given]:
+        """Give the attempts that a rank has, or had when it fell silent: the first one runs."""
+        return list(self._given.get(rank, ()))
 
     def silence(self, rank: int) -> None:
         """Give a rank nothing more; its payload may still be there, so its cores stay taken."""
         host = self._host_of[rank]
         host.silent.add(rank)
+        self._withhold(rank, host)
+
+    def _withhold(self, rank: int, host: _Host) -> None:
         host.ranks.discard(rank)
         host.idle.discard(rank)
+        if not host.idle:
+            self._with_idle.pop(host.name, None)
+        if not host.ranks:
+            self._working.discard(host.name)
+        self._ahead.pop(rank, None)
+        self._loads.drop(rank)
 
     def revive(self, rank: int) -> None:
         """Take into account that a silent rank was heard again."""
         host = self._host_of[rank]
         host.silent.discard(rank)
         host.ranks.add(rank)
-        if rank not in self._running:
-            host.idle.add(rank)
+        self._see(rank)
 
     def started(self, rank: int, job: int, attempt: int) -> None:
-        """Take into account that a rank runs a job."""
-        host = self._host_of[rank]
-        cores = self._cores.get(Kind(int(self._ledger.jobs["kind"][job])), 0)
-        host.idle.discard(rank)
-        host.used += cores
-        self._running[rank] = _Running(job, attempt, cores)
+        """Take into account that a rank has another job, which it runs after those before."""
+        kind = Kind(int(self._ledger.jobs["kind"][job]))
+        cores = self._cores.get(kind, 0)
+        self._host_of[rank].used += cores
+        self._given[rank].append(Given(job, attempt, kind, cores, time.time()))
+        self._see(rank)
 
     def ended(self, rank: int, job: int, attempt: int) -> None:
-        """Take into account that a rank does not run that job any more."""
-        running = self._running.get(rank)
-        if running is None or (running.job, running.attempt) != (job, attempt):
+        """Take into account that a rank does not have that job any more."""
+        row = self._given.get(rank)
+        if not row:
             return
-        del self._running[rank]
+        given = row[0]
+        if given.job == job and given.attempt == attempt:
+            row.popleft()
+            if row:
+                row[0].since = time.time()
+        else:
+            found = [one for one in row if (one.job, one.attempt) == (job, attempt)]
+            if not found:
+                return
+            given = found[0]
+            row.remove(given)
         host = self._host_of[rank]
-        host.used -= running.cores
+        host.used -= given.cores
         if rank in host.ranks:
+            self._see(rank)
+
+    def _see(self, rank: int) -> None:
+        """Bring the books up to date of a rank that may get jobs."""
+        host, load = self._host_of[rank], len(self._given[rank])
+        self._working.add(host.name)
+        self._loads.put(rank, load)
+        if load:
+            host.idle.discard(rank)
+            if not host.idle:
+                self._with_idle.pop(host.name, None)
+        else:
             host.idle.add(rank)
+            self._with_idle[host.name] = host
+        if load > 1:
+            self._ahead.setdefault(rank)
+        else:
+            self._ahead.pop(rank, None)
 
     def choose(self, fits: Callable[[Kind], bool] = lambda _: True) -> tuple[int, int] | None:
-        """Give a job that can start and a rank for it; None where there is no such pair.
+        """Give a job that can start and an idle rank for it; None where there is no such pair.
 
         Parameters
         ----------
         fits : callable
             Says whether jobs of a kind may start at all now.
         """
-        kept = {name for name in self._holding() if self._hosts[name].runs_jobs}
-        if not any(host.idle and host.name not in kept for host in self._hosts.values()):
+        if not self._with_idle:
             return None
+        kept = self._kept()
         for ready in self._ledger.ready():
             if not fits(ready.kind):
                 continue
+            if not (kept or self._counted or ready.avoid):
+                lightest = self._loads.lightest(self._last(ready.job))
+                return (ready.job, lightest[1]) if lightest else None
             need = self._cores.get(ready.kind, 0)
-            hosts = [host for host in self._allowed(ready) if host.idle and host.name not in kept]
+            hosts = [host for host in self._allowed(ready) if host.name not in kept]
             fit = [host for host in hosts if host.free >= need]
             if fit:
                 return ready.job, self._rank(ready.job, fit)
@@ -220,18 +305,75 @@ class Placement:
                 kept.add(max(hosts, key=lambda host: host.free).name)
         return None
 
+    def _kept(self) -> set[str]:
+        """Give the names of the hosts that get nothing more while something of ours runs there."""
+        return {name for name in self._holding() if self._hosts[name].runs_jobs}
+
+    def choose_ahead(
+        self, most: Callable[[Kind], int], fits: Callable[[Kind, Sequence[Given]], bool]
+    ) -> tuple[int, int] | None:
+        """Give a job, and the rank that is to begin it when it has done what it has.
+
+        Parameters
+        ----------
+        most : callable
+            Gives the jobs of a kind that a rank may have.
+        fits : callable
+            Says whether a job of a kind may start behind those that a rank has.
+        """
+        lightest = None if self._counted else self._loads.lightest()
+        if lightest is None or lightest[0] == 0:
+            return None
+        for ready in self._ledger.ready():
+            if ready.avoid:
+                continue
+            lightest = self._loads.lightest(self._last(ready.job))
+            if lightest is None:
+                return None
+            load, rank = lightest
+            if load >= most(ready.kind) or rank == self._last(ready.job):
+                return None
+            if self._host_of[rank].name in self._holding():
+                return None
+            return (ready.job, rank) if fits(ready.kind, self._given[rank]) else None
+        return None
+
+    def to_give_back(self, since: float) -> list[tuple[int, Given]]:
+        """Choose what an idle rank had better begin: half of what waits longest behind a job.
+
+        Parameters
+        ----------
+        since : float
+            Unix seconds; what runs must have been begun before.
+        """
+        if not self._ahead or not self._with_idle.keys() - self._kept():
+            return []
+        for rank in self._ahead:
+            if self._given[rank][0].since < since and (wanted := self._ask_back(rank, half=True)):
+                return [(rank, given) for given in wanted]
+        return []
+
+    def _ask_back(self, rank: int, *, half: bool = False) -> list[Given]:
+        """Give the last of the attempts that wait at a rank, and remember that they were asked."""
+        row = self._given.get(rank, deque())
+        waiting = [given for given in list(row)[1:] if not given.asked_back]
+        wanted = waiting[len(waiting) // 2 :] if half else waiting
+        for given in wanted:
+            given.asked_back = True
+        return wanted
+
     def _allowed(self, ready: Ready) -> Sequence[_Host]:
-        """List the hosts that a job did not fail on, or at least not last."""
-        hosts = [host for host in self._hosts.values() if host.ranks]
+        """List hosts with idle ranks: those that a job did not fail on, or at least not last."""
         avoid = [self._ledger.hosts[host] for host in ready.avoid]
-        return (
-            [host for host in hosts if host.name not in avoid]
-            or [host for host in hosts if host.name not in avoid[-1:]]
-            or hosts
-        )
+        for avoided in (avoid, avoid[-1:], []):
+            if sum(name in self._working for name in avoided) < len(self._working):
+                return [host for name, host in self._with_idle.items() if name not in avoided]
+        return []
+
+    def _last(self, job: int) -> int:
+        return int(self._ledger.jobs["rank"][job])
 
     def _rank(self, job: int, hosts: Sequence[_Host]) -> int:
         """Take the lowest rank that did not fail this job before, when there is one."""
-        last = int(self._ledger.jobs["rank"][job])
         idle = {rank for host in hosts for rank in host.idle}
-        return min(idle - {last} or idle)
+        return min(idle - {self._last(job)} or idle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
+from collections.abc import Iterable
 
 import numpy as np
 import psutil
@@ -22,8 +23,8 @@ class WallClock:
     """The time limit of a campaign, and how long its jobs took so far.
 
     A job fits if the longest of the last hundred of its kind would; of a kind that was never
-    measured any does. The end comes a little before the limit, so that payloads can be ended and
-    the status written: 20 s, or 5 % of a short limit.
+    measured any does, if it starts at once. The end comes a little before the limit, so that
+    payloads can be ended and the status written: 20 s, or 5 % of a short limit.
 
     Parameters
     ----------
@@ -58,11 +59,22 @@ class WallClock:
         """Give the seconds until what runs is to be stopped."""
         return self._end - time.monotonic()
 
-    def fits(self, kind: Kind) -> bool:
-        """Say whether a job of a kind would be done in time, if it started now."""
+    def fits(self, kind: Kind, before: Iterable[Kind] = ()) -> bool:
+        """Say whether a job of a kind would be done in time, if it started now.
+
+        Parameters
+        ----------
+        kind : Kind
+        before : iterable of Kind
+            The jobs that it has to wait for.
+        """
         if self._limit is None:
             return True
-        return max(self._walls[kind], default=0.0) < self.left_s()
+        waits_for = list(before)
+        if waits_for and not all(self._walls[one] for one in (*waits_for, kind)):
+            return False
+        longest = sum(max(self._walls[one], default=0.0) for one in (*waits_for, kind))
+        return longest < self.left_s()
 
     def over(self) -> str:
         """Say that the time is over; nothing before."""

@@ -36,6 +36,7 @@ from hvmpi.messages import (
     Cancel,
     Examine,
     Examined,
+    GiveBack,
     Goodbye,
     Held,
     Hello,
@@ -52,11 +53,15 @@ __all__ = ["Worker", "serve"]
 
 _STUCK = ", and cannot be killed: a file system that it uses does not answer"
 
+_CANCELLED = "it was given up while this rank gave no sign of life"
+
 _MASTER_LEASES = 3.0
 _MASTER_LEAST_S = 60.0
 """A master is given more time than a worker: without it all is over."""
 _ORPHAN_S = 8.0
 """How long payloads may take to end when there is nobody left to tell of it."""
+_TOGETHER_S = 0.001
+"""How long jobs that need no process are done before the master hears of them."""
 _ERRAND_LEASES = 10.0
 _ERRAND_LEAST_S = 600.0
 """Sums and copies of large outputs take their time; a file system that stalls takes for ever."""
@@ -70,11 +75,13 @@ class _Attempt:
     paths: AttemptPaths
     steps: deque[Step]
     began: float
+    began_at: float
     deadline: float
     execution: Execution | None = None
     errand: Errand[Any] | None = None
     then: Callable[[], None] | None = None
     cancelled: str = ""
+    has_directory: bool = False
     results: list[StepResult] = field(default_factory=list)
     outputs: list[StepOutput] = field(default_factory=list)
     events_out: int = -1
@@ -141,20 +148,23 @@ class Worker:
                 self._queue.append(message.job)
             elif isinstance(message, Cancel):
                 self._cancel(message)
+            elif isinstance(message, GiveBack):
+                self._give_back(message.job, message.attempt, "given back to a rank that is idle")
             elif isinstance(message, Stop):
                 self.stop(message.reason)
         self._look_after_the_master()
         happened |= self._see_whether_examined()
         self._look_at_memory()
-        if self._attempt is None and self._queue:
-            self._begin(self._queue.popleft())
-            happened = True
         if self._attempt is not None:
             happened |= self._advance(self._attempt)
+        elif self._queue:
+            self._begin_next()
+            happened = True
         if self._stopping and self._attempt is None and not self._queue and not self.left:
             self._tell(Goodbye())
             self._guardian.dismiss()
             self.left = True
+        self._channel.post()
         return happened
 
     def _tell(self, message: Message) -> None:
@@ -174,11 +184,20 @@ class Worker:
         if now - self._said_at > signs_every(lease):
             self._tell(Alive())
 
+    def _give_back(self, job: int, attempt: int, reason: str) -> None:
+        """Report an attempt that has not begun as interrupted; leave one that has as it is."""
+        for given in self._queue:
+            if (given.number, given.attempt) == (job, attempt):
+                self._queue.remove(given)
+                self._tell(Report(job, attempt, Outcome.INTERRUPTED, reason, 0.0, 0, 0, -1))
+                return
+
     def _cancel(self, message: Cancel) -> None:
+        self._give_back(message.job, message.attempt, _CANCELLED)
         attempt = self._attempt
         wanted = (message.job, message.attempt)
         if attempt is not None and (attempt.job.number, attempt.job.attempt) == wanted:
-            attempt.cancelled = "it was given up while this rank gave no sign of life"
+            attempt.cancelled = _CANCELLED
             if attempt.execution is not None:
                 attempt.execution.stop()
 
@@ -223,22 +242,34 @@ class Worker:
 
     # One attempt
 
+    def _begin_next(self) -> None:
+        """Begin the next job; go on with others for a moment where it needed no process."""
+        until = time.monotonic() + _TOGETHER_S
+        while self._queue and self._attempt is None:
+            self._begin(self._queue.popleft())
+            if time.monotonic() > until:
+                break
+
     def _begin(self, job: Job) -> None:
         run = self._known_run()
+        if self._stopping:
+            reason = self._stopping
+            self._tell(Report(job.number, job.attempt, Outcome.INTERRUPTED, reason, 0.0, 0, 0, -1))
+            return
         now = time.monotonic()
         paths = run.paths.attempt(job.number, job.attempt)
-        attempt = _Attempt(job, paths, deque(), now, now + run.settings.job_timeout)
+        attempt = _Attempt(job, paths, deque(), now, time.time(), now + run.settings.job_timeout)
         self._attempt = attempt
-        if self._stopping:
-            self._finish(attempt, Outcome.INTERRUPTED, self._stopping)
-            return
         inputs = Inputs.of(job, run.paths, run.settings)
         try:
             attempt.steps.extend(run.engine.steps(job, inputs, paths))
             if attempt.steps:
                 paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+                attempt.has_directory = True
                 shutil.rmtree(paths.tmp, ignore_errors=True)
                 make_private(paths.tmp, run.paths.tmp)
+            else:
+                self._finish(attempt, Outcome.DONE, "", events_out=job.events)
         except OSError as error:
             failure = class_of_error(error)
             self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error), failure=failure)
@@ -396,8 +427,9 @@ class Worker:
         outputs: tuple[Output, ...] = (),
         events_out: int = -1,
     ) -> None:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(attempt.paths.tmp, ignore_errors=True)
+        if attempt.has_directory:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(attempt.paths.tmp, ignore_errors=True)
         self._tell(
             Report(
                 job=attempt.job.number,
@@ -412,6 +444,7 @@ class Worker:
                 steps=tuple(attempt.results),
                 failure=failure,
                 where=where,
+                began=attempt.began_at,
             ),
         )
         self._attempt = None

@@ -69,8 +69,11 @@ if channel.rank == 0:
 else:
     for number in range(COUNT):
         channel.send(0, Hello("größe 粒子", number))
+        if number % 3:
+            channel.post()
     # A big message does not hold up who sends it.
     channel.send(0, Hello(BIG, COUNT))
+    channel.post()
     over = False
     deadline = time.monotonic() + 60
     while not over and time.monotonic() < deadline:
@@ -115,10 +118,12 @@ if channel.rank == 1:
     channel.send(0, Hello("1", 1))
     channel.flush(10.0)
     channel.send(0, Hello(BIG, 2))  # cut off in the middle
+    channel.post()
     os.kill(os.getpid(), signal.SIGKILL)
 if channel.rank == 2:
     time.sleep(1.0)
     channel.send(0, Hello("2", 1))
+    channel.post()
     over = False
     while not over and time.monotonic() < deadline:
         over = any(isinstance(message, Stop) for _, message in channel.receive())
@@ -130,6 +135,7 @@ else:
         said += [(rank, message.pid) for rank, message in channel.receive()]
         failed += channel.failed()
         channel.send(1, Stop("nobody hears"))
+        channel.post()
         time.sleep(0.001)
     assert (failed, said) == ([1], [(1, 1), (2, 1)]), (failed, said)
     channel.send(2, Stop("over"))

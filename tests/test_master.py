@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from hvmpi import __version__
 from hvmpi.campaign import journal

@@ -1,7 +1,7 @@
 """The truth of a campaign: a file of lines, one a change of state, written before it counts.
 
-A line is a JSON object with the name of its entry (``type``) and the fields of one of the
-dataclasses below. A torn last line, left by a machine that died, is dropped.
+A line is a JSON object with the name of its entry (``type``) and the fields of one of the structs
+below. A torn last line, left by a machine that died, is dropped.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+
+import msgspec
 
 from hvmpi.errors import JournalError
 
@@ -43,17 +45,28 @@ __all__ = [
 ]
 
 SCHEMA = "hvmpi-journal"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+_READABLE = (3, SCHEMA_VERSION)
+"""Before 4 no line said when an attempt really began."""
 
 
-@dataclass(frozen=True)
-class RunBegun:
+class _Tag:
+    """Gives the name of an entry, as lines have it."""
+
+    def __get__(self, _: object, entry: type[msgspec.Struct]) -> str:
+        return str(entry.__struct_config__.tag)
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    type: ClassVar[_Tag] = _Tag()
+
+
+class RunBegun(_Entry, frozen=True, tag="run_begun"):
     """The first line: what campaign this is.
 
     ``fixed_hash`` is the hash of what no rerun may change (`hvmpi.settings.fixed`).
     """
 
-    type: ClassVar[str] = "run_begun"
     schema: str
     schema_version: int
     timestamp: str
@@ -66,11 +79,9 @@ class RunBegun:
     fixed_hash: str = ""
 
 
-@dataclass(frozen=True)
-class EventFileListed:
+class EventFileListed(_Entry, frozen=True, tag="event_file"):
     """An event file, planned or found; its row is the number of such lines before it."""
 
-    type: ClassVar[str] = "event_file"
     path: str
     sample: str
     run_number: int
@@ -84,18 +95,15 @@ class EventFileListed:
     reason: str
 
 
-@dataclass(frozen=True)
-class LibraryListed:
+class LibraryListed(_Entry, frozen=True, tag="library"):
     """A library of minimum-bias events that was made before, and that events are overlaid from."""
 
-    type: ClassVar[str] = "library"
     path: str
     events: int
     sha256: str
 
 
-@dataclass(frozen=True)
-class JobsPlanned:
+class JobsPlanned(_Entry, frozen=True, tag="jobs"):
     """A row of jobs of one size of one event file, numbered on from the jobs before.
 
     ``event_file`` is -1 where there is none: a library, a merge. ``after`` holds the rows, counted
@@ -104,7 +112,6 @@ class JobsPlanned:
     first event. ``skip`` counts the events of the file that rows before it read.
     """
 
-    type: ClassVar[str] = "jobs"
     kind: int
     event_file: int
     job_size: int
@@ -114,24 +121,20 @@ class JobsPlanned:
     skip: int = 0
 
 
-@dataclass(frozen=True)
-class PlanComplete:
+class PlanComplete(_Entry, frozen=True, tag="plan_complete"):
     """All event files and jobs are listed above."""
 
-    type: ClassVar[str] = "plan_complete"
     event_files: int
     jobs: int
 
 
-@dataclass(frozen=True)
-class Resumed:
+class Resumed(_Entry, frozen=True, tag="resumed"):
     """A master took the run up again; what ran when the last one ended is ready again.
 
     ``fresh`` says whether a person asked for it: then what failed for good is tried again, and
     each job has all of its attempts before it.
     """
 
-    type: ClassVar[str] = "resumed"
     time: float
     command_line: str
     versions: dict[str, str]
@@ -140,11 +143,9 @@ class Resumed:
     fresh: bool = True
 
 
-@dataclass(frozen=True)
-class Started:
-    """An attempt of a job went to a rank."""
+class Started(_Entry, frozen=True, tag="started"):
+    """An attempt of a job went to a rank, where it may wait until those before it have ended."""
 
-    type: ClassVar[str] = "started"
     job: int
     attempt: int
     rank: int
@@ -152,15 +153,14 @@ class Started:
     time: float
 
 
-@dataclass(frozen=True)
-class Accepted:
+class Accepted(_Entry, frozen=True, tag="accepted"):
     """An attempt was chosen as the one that made the job's outputs.
 
     ``outputs`` holds one list a product: product, part, path, size, sha256. ``steps`` holds one
-    list a step: step, wall_s, cpu_s, max_rss_mb, exit_code.
+    list a step: step, wall_s, cpu_s, max_rss_mb, exit_code. ``began`` is when it really began, Unix
+    seconds; 0 where that is not known.
     """
 
-    type: ClassVar[str] = "accepted"
     job: int
     attempt: int
     time: float
@@ -169,22 +169,19 @@ class Accepted:
     outputs: list[list[Any]]
     steps: list[list[Any]]
     reason: str
+    began: float = 0.0
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(_Entry, frozen=True, tag="published"):
     """The job's outputs have their final names: the job is done."""
 
-    type: ClassVar[str] = "published"
     job: int
     attempt: int
 
 
-@dataclass(frozen=True)
-class Withdrawn:
+class Withdrawn(_Entry, frozen=True, tag="withdrawn"):
     """Accepted outputs could not be published: the attempt failed after all."""
 
-    type: ClassVar[str] = "withdrawn"
     job: int
     attempt: int
     reason: str
@@ -192,16 +189,14 @@ class Withdrawn:
     decision: str
 
 
-@dataclass(frozen=True)
-class Failed:
+class Failed(_Entry, frozen=True, tag="failed"):
     """An attempt did not make it; ``again`` says whether the job is tried once more.
 
     ``failure`` is its `hvmpi.campaign.jobs.FailureClass`, ``where`` the log and the line that tell
     of it, relative to the folder of the attempt's logs, and ``decision`` why it is tried again, or
-    not.
+    not. ``began`` is when it really began, Unix seconds; 0 where it never did.
     """
 
-    type: ClassVar[str] = "failed"
     job: int
     attempt: int
     time: float
@@ -215,42 +210,35 @@ class Failed:
     failure: int
     where: str
     decision: str
+    began: float = 0.0
 
 
-@dataclass(frozen=True)
-class FilePutAside:
+class FilePutAside(_Entry, frozen=True, tag="put_aside"):
     """An event file is not fit for use: its jobs that are not done fail with that reason."""
 
-    type: ClassVar[str] = "put_aside"
     event_file: int
     reason: str
 
 
-@dataclass(frozen=True)
-class Barred:
+class Barred(_Entry, frozen=True, tag="barred"):
     """What the jobs of a kind wait for will not be: those that wait fail, without an attempt."""
 
-    type: ClassVar[str] = "barred"
     kind: int
     reason: str
 
 
-@dataclass(frozen=True)
-class LeftOut:
+class LeftOut(_Entry, frozen=True, tag="left_out"):
     """A rank gets no jobs from this launch: its host is not fit, or it cannot work with it."""
 
-    type: ClassVar[str] = "left_out"
     host: str
     rank: int
     reason: str
     time: float
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(_Entry, frozen=True, tag="ended"):
     """The completion record: how the campaign, or this part of it, ended."""
 
-    type: ClassVar[str] = "ended"
     time: float
     state: str
     exit_code: int
@@ -279,42 +267,28 @@ Entry = (
     | Ended
 )
 
-_ENTRIES: dict[str, type[Any]] = {
-    entry.type: entry
-    for entry in (
-        RunBegun,
-        EventFileListed,
-        LibraryListed,
-        JobsPlanned,
-        PlanComplete,
-        Resumed,
-        Started,
-        Accepted,
-        Published,
-        Withdrawn,
-        Failed,
-        FilePutAside,
-        Barred,
-        LeftOut,
-        Ended,
-    )
-}
+_lines = msgspec.json.Decoder(Entry)
 
 
-def _encode(entry: Entry) -> bytes:
-    line = json.dumps({"type": entry.type, **vars(entry)}, separators=(",", ":"))
-    return line.encode() + b"\n"
+def _encode(value: Entry | str) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        # Names of files may hold bytes that are no UTF-8.
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode()
 
 
 class Journal:
     """The journal of one run, open for appending.
 
-    A write is one system call; `sync` brings all that was written to the disk. The master calls
-    it before it renames a product, and once a second.
+    `collect` and `write` bring a group of entries into the file by one system call, which the
+    master does before it sends what follows from them; `sync` brings all of it to the disk, before
+    products are renamed and once a second.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._collected: list[Entry] = []
         self._unsynced = False
         self._synced_at = time.monotonic()
         try:
@@ -324,8 +298,20 @@ class Journal:
             raise self._failure(error) from error
 
     def append(self, *entries: Entry) -> None:
-        """Write entries, whole or not at all in the eyes of a later reader."""
-        data = b"".join(map(_encode, entries))
+        """Write entries behind those collected before."""
+        self._collected += entries
+        self.write()
+
+    def collect(self, entry: Entry) -> None:
+        """Keep an entry for the next `write`: nothing that follows from it may be seen before."""
+        self._collected.append(entry)
+
+    def write(self) -> None:
+        """Write what was collected; a torn last line does not count for a later reader."""
+        if not self._collected:
+            return
+        data = b"".join([_encode(entry) + b"\n" for entry in self._collected])
+        self._collected.clear()
         try:
             written = os.write(self._file, data)
             while written < len(data):
@@ -335,7 +321,8 @@ class Journal:
         self._unsynced = True
 
     def sync(self) -> None:
-        """Bring what was written to the disk."""
+        """Write what was collected, and bring all that was written to the disk."""
+        self.write()
         if self._unsynced:
             try:
                 os.fsync(self._file)
@@ -405,23 +392,32 @@ def read_entries(path: Path) -> Iterator[Entry]:
 
 def _decode(path: Path, number: int, line: bytes) -> Entry:
     try:
-        fields = json.loads(line)
-        entry: Entry = _ENTRIES[fields.pop("type")](**fields)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        entry = _entry(line)
+    except (ValueError, RecursionError) as error:
         msg = (
             f"line {number} of the journal {str(path)!r} is no entry of hvmpi ({error}); "
             "the file was changed by something else"
         )
         raise JournalError(msg) from error
-    if isinstance(entry, RunBegun) and (entry.schema, entry.schema_version) != (
-        SCHEMA,
-        SCHEMA_VERSION,
+    if isinstance(entry, RunBegun) and (
+        entry.schema != SCHEMA or entry.schema_version not in _READABLE
     ):
+        readable = " and ".join(map(str, _READABLE))
         msg = (
             f"the journal {str(path)!r} has schema {entry.schema} {entry.schema_version}, "
-            f"this hvmpi reads {SCHEMA} {SCHEMA_VERSION}"
+            f"this hvmpi reads {SCHEMA} {readable}"
         )
         raise JournalError(msg)
+    return entry
+
+
+def _entry(line: bytes) -> Entry:
+    try:
+        entry: Entry = _lines.decode(line)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        entry = msgspec.convert(json.loads(line), Entry)
     return entry
 
 
@@ -459,7 +455,7 @@ def _newest_first(run_dir: Path) -> list[Path]:
 
 def find_launch(run_dir: Path, launch_id: str) -> Launch | None:
     """Find the run that a launch began or resumed; None when it came to nothing."""
-    needle = json.dumps(launch_id)[1:-1].encode()
+    needle = _encode(launch_id)[1:-1]
     for path in _newest_first(run_dir):
         if needle in path.read_bytes():
             return Launch(path.parent.name, path.parent)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from hvmpi.campaign import journal
 from hvmpi.campaign.dependencies import Dependencies
@@ -228,7 +229,7 @@ class Ledger:
         self.launches.append(entry.launch)
 
     def _event_file(self, entry: journal.EventFileListed) -> None:
-        self.event_files.append(EventFile(**vars(entry)))
+        self.event_files.append(EventFile(**structs.asdict(entry)))
 
     def _library(self, entry: journal.LibraryListed) -> None:
         self.library = entry
@@ -333,6 +334,8 @@ class Ledger:
         max_rss_mb = max((step[3] for step in entry.steps), default=0.0)
         reason = self._reasons.row(entry.reason)
         for row in shown:
+            if entry.began:
+                row["started"] = entry.began
             row["wall_s"] = entry.wall_s
             row["cpu_s"] = cpu_s
             row["max_rss_mb"] = max_rss_mb

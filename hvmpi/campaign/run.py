@@ -144,15 +144,16 @@ class Run:
             )
             raise JournalError(msg) from error
 
-    def progress(self) -> str:
-        """Say in one line how far the run is."""
+    def progress(self, ahead: int) -> str:
+        """Say in one line how far the run is; `ahead` jobs wait at a rank until it has time."""
         counts = self.ledger.counts
         done = counts[JobState.DONE]
         elapsed = time.monotonic() - self._began
         rate = (done - self._done_before) / elapsed if elapsed > 0 else 0.0
         left = f", {self.ledger.unfinished / rate:.0f} s left" if rate > 0 else ""
+        running = counts[JobState.RUNNING] - ahead
         return (
-            f"{done} of {len(self.ledger.jobs)} jobs done, {counts[JobState.RUNNING]} running, "
+            f"{done} of {len(self.ledger.jobs)} jobs done, {running} running, "
             f"{counts[JobState.FAILED]} failed{left}"
         )
 

@@ -203,8 +203,9 @@ def test_a_journal_without_its_first_line_is_refused(campaign: RunOnDisk, tmp_pa
 def test_another_schema_is_refused_naming_both(campaign: RunOnDisk, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     text = campaign.journal.read_bytes()
-    path.write_bytes(text.replace(b'"schema_version":3', b'"schema_version":7', 1))
-    with pytest.raises(JournalError, match=r"hvmpi-journal 7, this hvmpi reads hvmpi-journal 3"):
+    path.write_bytes(text.replace(b'"schema_version":4', b'"schema_version":7', 1))
+    told = r"hvmpi-journal 7, this hvmpi reads hvmpi-journal 3 and 4"
+    with pytest.raises(JournalError, match=told):
         replay(path)
 
 

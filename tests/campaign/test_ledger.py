@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec import structs
 
 from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import (
@@ -396,7 +397,7 @@ def test_a_plan_that_is_not_whole_raises(wrong: dict[str, Any]) -> None:
     *rest, last = plan()
     assert isinstance(last, journal.PlanComplete)
     with pytest.raises(JournalError, match="the lines before it plan"):
-        ledger_of([*rest, journal.PlanComplete(**(vars(last) | wrong))])
+        ledger_of([*rest, structs.replace(last, **wrong)])
 
 
 def test_what_a_job_is_told() -> None:
