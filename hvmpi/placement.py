@@ -181,7 +181,7 @@ class Placement:
     def started(self, rank: int, job: int, attempt: int) -> None:
         """Take into account that a rank runs a job."""
         host = self._host_of[rank]
-        cores = self._cores.get(Kind(int(self._ledger.jobs["kind"][job])), 0)
+        cores = self._cores.get(self._ledger.kind(job), 0)
         host.idle.discard(rank)
         host.used += cores
         self._running[rank] = _Running(job, attempt, cores)
@@ -232,6 +232,6 @@ class Placement:
 
     def _rank(self, job: int, hosts: Sequence[_Host]) -> int:
         """Take the lowest rank that did not fail this job before, when there is one."""
-        last = int(self._ledger.jobs["rank"][job])
+        last = self._ledger.last_rank(job)
         idle = {rank for host in hosts for rank in host.idle}
         return min(idle - {last} or idle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,11 +37,11 @@ class ReadyJobs:
 
     Parameters
     ----------
-    jobs : ndarray of shape (n_jobs,)
-        With ``kind`` and ``state``; what is not ready any more is passed over.
+    jobs : mapping of str to ndarray
+        The columns ``kind`` and ``state``; what is not ready any more is passed over.
     """
 
-    def __init__(self, jobs: npt.NDArray[Any]) -> None:
+    def __init__(self, jobs: Mapping[str, npt.NDArray[Any]]) -> None:
         self._jobs = jobs
         self._avoid: dict[int, tuple[int, ...]] = {}
         self._held: set[int] = set()
