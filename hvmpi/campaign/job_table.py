@@ -115,6 +115,8 @@ class JobTable:
 
     Attributes
     ----------
+    dtype : dtype
+        Of its rows.
     columns : dict of str to ndarray
         Those that are kept.
     states, attempts, shown, events_out, barred : memoryview
@@ -122,6 +124,8 @@ class JobTable:
         the number of attempts, the row of the attempt that a job tells of (-1: none), its events,
         the reason why it could not start (-1: none).
     """
+
+    dtype = np.dtype(JOB_FIELDS)
 
     def __init__(self, planned: PlannedJobs, attempts: Rows) -> None:
         rows = planned.rows()
@@ -167,13 +171,13 @@ class JobTable:
         """Make the rows of all jobs."""
         return np.concatenate([self.take(_NO_JOBS), *self.parts()])
 
-    def parts(self, dtype: npt.DTypeLike = JOB_FIELDS) -> Iterator[npt.NDArray[Any]]:
+    def parts(self, dtype: npt.DTypeLike = dtype) -> Iterator[npt.NDArray[Any]]:
         """Make the rows of all jobs, some at a time."""
         for first in range(0, len(self), _SLICE):
             yield self.take(np.arange(first, min(first + _SLICE, len(self))), dtype)
 
     def take(
-        self, numbers: npt.NDArray[np.integer], dtype: npt.DTypeLike = JOB_FIELDS
+        self, numbers: npt.NDArray[np.integer], dtype: npt.DTypeLike = dtype
     ) -> npt.NDArray[Any]:
         """Make the rows of some jobs."""
         jobs = np.zeros(len(numbers), dtype=dtype)
