@@ -22,7 +22,7 @@ from hvmpi.campaign.run import begin_run
 from hvmpi.channel import LocalChannel
 from hvmpi.engine import make_engine
 from hvmpi.master import Master
-from hvmpi.messages import Assign, Cancel, Goodbye, Hello, Message, Report, Stop, Welcome
+from hvmpi.messages import Assign, Cancel, GiveBack, Goodbye, Hello, Message, Report, Stop, Welcome
 from hvmpi.settings import load
 
 __all__ = ["Ended", "Takes", "campaign"]
@@ -70,7 +70,7 @@ class _Worker:
             self.row.append(message.job)
         elif isinstance(message, Stop):
             self.channel.send(0, Goodbye())
-        elif isinstance(message, Cancel):
+        elif isinstance(message, Cancel | GiveBack):
             wanted = (message.job, message.attempt)
             for job in [job for job in self.row if (job.number, job.attempt) == wanted]:
                 self.row.remove(job)
@@ -102,7 +102,7 @@ class _Worker:
         began = time.time() - wall_s if wall_s else 0.0
         self.channel.send(
             0,
-            Report(job.number, job.attempt, outcome, reason, wall_s, 0, 0, events),
+            Report(job.number, job.attempt, outcome, reason, wall_s, 0, 0, events, began=began),
         )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hvmpi import worker
-from hvmpi.campaign.ledger import replay
 from hvmpi.campaign.plan import make_plan
+from hvmpi.campaign.replay import replay
 from hvmpi.campaign.run import LAUNCH_ID, Run, begin_run, paths_of, refuse_places, resume_run
 from hvmpi.channel import MpiChannel, dismiss, local_pair
 from hvmpi.engine import Engine, make_engine

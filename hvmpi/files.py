@@ -67,17 +67,18 @@ def remove_unfinished() -> None:
 
 
 @contextlib.contextmanager
-def write_whole(path: Path, mode: int = 0o666) -> Iterator[Path]:
+def write_whole(path: Path, mode: int = 0o666, *, synced: bool = True) -> Iterator[Path]:
     """Give a name beside `path` to write to; on leaving, bring it to disk under its own name.
 
     When the body raises, nothing is left and an older `path` stays as it was. Of `mode`, what the
-    user's umask takes away is left out.
+    user's umask takes away is left out. What is not `synced` may be lost when the machine dies.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     _unfinished.add(beside)
     try:
         yield beside
-        sync_file(beside)
+        if synced:
+            sync_file(beside)
         beside.chmod(publish_mode(mode))
         beside.replace(path)
     except BaseException:
@@ -86,7 +87,8 @@ def write_whole(path: Path, mode: int = 0o666) -> Iterator[Path]:
         raise
     finally:
         _unfinished.discard(beside)
-    sync_directory(path.parent)
+    if synced:
+        sync_directory(path.parent)
 
 
 def rename_beside(path: Path, final: Path) -> None:

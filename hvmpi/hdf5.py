@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 from hvmpi.errors import InputError, SetupError
 from hvmpi.files import write_whole
 
-__all__ = ["COMPRESSION", "InputFile", "WholeFile"]
+__all__ = ["COMPRESSION", "LIBVER", "InputFile", "WholeFile"]
 
 # Against level 4, 1 saves a fifth of the time for files 1-2 % larger, 9 takes three to four times
 # as long for files 1-2 % smaller (AOD, RDO and HITS of 200 signal events).
 COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 """What every reader of HDF5 can undo without a plug-in."""
 
+
+LIBVER = "v110"
+"""From version 1.10 on HDF5 indexes small datasets in a few bytes instead of 2 kB each."""
 
 _SMALL = 64 << 20
 """Bytes that an array may claim however few are stored."""
@@ -47,6 +50,10 @@ class WholeFile:
     ----------
     path : Path
         Replaced if it exists.
+    mode : int
+        What of it the user's umask leaves is the file's.
+    synced : bool
+        Whether it is on the disk when it has its name.
 
     Attributes
     ----------
@@ -58,18 +65,19 @@ class WholeFile:
         If it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int = 0o666, *, synced: bool = True) -> None:
         self._path = path
+        self._mode = mode
+        self._synced = synced
         self.file: Any = None
 
     def __enter__(self) -> Self:
         with self._writing(), ExitStack() as opened:
-            partial = opened.enter_context(write_whole(self._path))
+            partial = opened.enter_context(write_whole(self._path, self._mode, synced=self._synced))
             self._disk = _Disk(partial, "w+")
             opened.callback(self._disk.check)
             opened.enter_context(self._disk)
-            # From version 1.10 on HDF5 indexes small datasets in a few bytes instead of 2 kB each.
-            self.file = opened.enter_context(h5py.File(self._disk, "w", libver="v110"))
+            self.file = opened.enter_context(h5py.File(self._disk, "w", libver=LIBVER))
             self._opened = opened.pop_all()
         return self
 

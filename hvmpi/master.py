@@ -257,7 +257,7 @@ class Master:
         self._placement.ended(rank, report.job, report.attempt)
         if not self._attempts.take(report):
             return False
-        kind = Kind(int(self._ledger.jobs["kind"][report.job]))
+        kind = self._ledger.kind(report.job)
         self._clock.measured(kind, report.wall_s)
         self._ahead.measured(kind, report.wall_s)
         return True

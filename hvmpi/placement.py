@@ -235,7 +235,7 @@ class Placement:
 
     def started(self, rank: int, job: int, attempt: int) -> None:
         """Take into account that a rank has another job, which it runs after those before."""
-        kind = Kind(int(self._ledger.jobs["kind"][job]))
+        kind = self._ledger.kind(job)
         cores = self._cores.get(kind, 0)
         self._host_of[rank].used += cores
         self._given[rank].append(Given(job, attempt, kind, cores, time.time()))
@@ -371,7 +371,7 @@ class Placement:
         return []
 
     def _last(self, job: int) -> int:
-        return int(self._ledger.jobs["rank"][job])
+        return self._ledger.last_rank(job)
 
     def _rank(self, job: int, hosts: Sequence[_Host]) -> int:
         """Take the lowest rank that did not fail this job before, when there is one."""

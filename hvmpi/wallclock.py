@@ -44,7 +44,7 @@ class WallClock:
             return
         began = time.monotonic() - max(time.time() - psutil.Process().create_time(), 0.0)
         self._end = began + limit - min(_MARGIN_S, _MARGIN_SHARE * limit)
-        attempts = ledger.attempts
+        attempts = np.asarray(ledger.attempts)
         done = attempts[attempts["outcome"] == Outcome.DONE]
         kinds = ledger.jobs["kind"][done["job"]]
         for kind in Kind:

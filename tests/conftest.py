@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, settings
 
 from hvmpi.__main__ import main
 from hvmpi.campaign import journal
-from hvmpi.campaign.ledger import Ledger, replay
+from hvmpi.campaign.ledger import Ledger
+from hvmpi.campaign.replay import replay
 from hvmpi.campaign.status import Status, read_status
 from hvmpi.guardian import Guardian
 from hvmpi.payload import Payload, PayloadResult, child_environment

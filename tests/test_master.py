@@ -519,7 +519,7 @@ def test_a_report_of_an_earlier_attempt_is_not_believed(table: Table) -> None:
     table.send(1, failed(first))
     late = table.done(first)
     table.send(2, failed(table.assigned(2)))
-    before = table.run.ledger.jobs.copy()
+    before = np.array(table.run.ledger.jobs)
     table.send(1, late)
     assert np.array_equal(table.run.ledger.jobs, before)
 

@@ -11,9 +11,10 @@ from hvmpi.campaign import journal
 from hvmpi.campaign.contents import Contents
 from hvmpi.campaign.event_files import Manifest, read_manifest
 from hvmpi.campaign.jobs import JobState, Kind
-from hvmpi.campaign.ledger import Ledger, fold
+from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.lock import Holder, living_master
 from hvmpi.campaign.paths import PRODUCTS, SUFFIXES, RunPaths, manifest
+from hvmpi.campaign.replay import fold
 from hvmpi.campaign.run import edited_settings, paths_of, published_products, unpublished
 from hvmpi.engine import Engine, Inputs, make_engine
 from hvmpi.files import sha256_of

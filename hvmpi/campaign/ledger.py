@@ -6,19 +6,19 @@ go through `Ledger.apply`, so that what is remembered and what is on disk cannot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import structs
 
 from hvmpi.campaign import journal
+from hvmpi.campaign.attempts import Attempts
 from hvmpi.campaign.dependencies import Dependencies
+from hvmpi.campaign.job_table import JobTable, PlannedJobs
 from hvmpi.campaign.jobs import (
     NO_EVENT_FILE,
+    TRANSITIONS,
     EventFile,
     FailureClass,
     Job,
@@ -29,12 +29,12 @@ from hvmpi.campaign.jobs import (
 )
 from hvmpi.campaign.ready import Ready, ReadyJobs
 from hvmpi.campaign.retry import Budget, Spent, budget_of, goes_elsewhere
-from hvmpi.campaign.rows import ATTEMPT_FIELDS, JOB_FIELDS, STEP_FIELDS, Rows, Texts
+from hvmpi.campaign.rows import Rows
 from hvmpi.errors import JournalError
 
-__all__ = ["Ledger", "fold", "replay"]
+__all__ = ["Ledger"]
 
-_OUTPUT = [str, str, str, int, str]
+_LEGAL = [[after in TRANSITIONS[before] for after in JobState] for before in JobState]
 
 
 class Ledger:
@@ -46,9 +46,11 @@ class Ledger:
     event_files : list of EventFile
     library : journal.LibraryListed or None
         The minimum-bias library, if it was made before.
-    jobs : ndarray of shape (n_jobs,)
-        `JOB_FIELDS`.
-    counts : dict of JobState to int
+    jobs : JobTable
+    counts : list of int
+        Jobs by their `JobState`.
+    accepted : dict of int to journal.Accepted
+        Of the jobs whose outputs are not published yet.
     left_out : list of journal.LeftOut
         Ranks that got no jobs from the newest launch.
     """
@@ -59,26 +61,20 @@ class Ledger:
         self.plan_complete = False
         self.event_files: list[EventFile] = []
         self.library: journal.LibraryListed | None = None
-        self.jobs: npt.NDArray[Any] = np.zeros(0, dtype=JOB_FIELDS)
-        self.counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
+        self.counts: list[int] = [0] * len(JobState)
         self.accepted: dict[int, journal.Accepted] = {}
         self.launches: list[str] = []
         self.left_out: list[journal.LeftOut] = []
-        self._planned: list[npt.NDArray[Any]] = []
-        self._n_planned = 0
-        self._read_of_file: dict[int, int] = {}
+        self._attempts = Attempts()
+        self._planned = PlannedJobs()
+        self._sizes: list[int] = []
         self._after: list[list[int]] = []
         self._dependencies = Dependencies([], [])
-        self._ready = ReadyJobs(self.jobs)
-        self._attempts = Rows(ATTEMPT_FIELDS)
-        self._steps = Rows(STEP_FIELDS)
-        self._hosts = Texts()
-        self._reasons = Texts()
-        self._places = Texts()
-        self._step_names = Texts()
-        self._open: dict[int, dict[int, int]] = {}
+        self.jobs = JobTable(self._planned, self._attempts.rows)
+        self._ready = ReadyJobs(self.jobs.columns)
         self._charged: npt.NDArray[np.uint16] = np.zeros(0, dtype=np.uint16)
         self._lost: npt.NDArray[np.uint16] = np.zeros(0, dtype=np.uint16)
+        self._read_of_file: dict[int, int] = {}
         self._jobs_of_file: dict[int, list[tuple[int, int]]] = {}
         self._appliers = {
             journal.RunBegun: self._run_begun,
@@ -105,34 +101,34 @@ class Ledger:
     # What is asked of it
 
     @property
-    def attempts(self) -> npt.NDArray[Any]:
+    def attempts(self) -> Rows:
         """All attempts so far, `ATTEMPT_FIELDS`."""
-        return self._attempts.view
+        return self._attempts.rows
 
     @property
-    def steps(self) -> npt.NDArray[Any]:
+    def steps(self) -> Rows:
         """All steps so far, `STEP_FIELDS`."""
-        return self._steps.view
+        return self._attempts.steps
 
     @property
     def hosts(self) -> list[str]:
         """Names of the hosts that rows refer to."""
-        return self._hosts.texts
+        return self._attempts.hosts.texts
 
     @property
     def reasons(self) -> list[str]:
         """Texts of the reasons and decisions that rows refer to."""
-        return self._reasons.texts
+        return self._attempts.reasons.texts
 
     @property
     def places(self) -> list[str]:
         """Logs, with lines, that rows refer to."""
-        return self._places.texts
+        return self._attempts.places.texts
 
     @property
     def step_names(self) -> list[str]:
         """Names of the steps that rows refer to."""
-        return self._step_names.texts
+        return self._attempts.step_names.texts
 
     @property
     def unfinished(self) -> int:
@@ -153,7 +149,19 @@ class Ledger:
 
     def state(self, job: int) -> JobState:
         """Give the state of a job."""
-        return JobState(int(self.jobs["state"][job]))
+        return JobState(self.jobs.states[job])
+
+    def kind(self, job: int) -> Kind:
+        """Give the kind of a job."""
+        return Kind(self.jobs.kinds[job])
+
+    def last_rank(self, job: int) -> int:
+        """Give the rank that a job went to, of the attempt that it tells of; -1 before any."""
+        row = self.jobs.shown[job]
+        return -1 if row < 0 else int(self._attempts.rows.value(row, "rank"))
+
+    def _last_host(self, job: int) -> int:
+        return int(self._attempts.rows.value(self.jobs.shown[job], "host"))
 
     def waiting_on(self, job: int) -> int:
         """Count the jobs that must be done before this one can start, and are not."""
@@ -165,11 +173,11 @@ class Ledger:
 
     def running_attempts(self, job: int) -> tuple[int, ...]:
         """Give the numbers of a job's attempts that are under way, in the order of their starts."""
-        return tuple(self._open.get(job, ()))
+        return self._attempts.under_way(job)
 
     def running(self) -> list[int]:
         """List the jobs of which an attempt is under way."""
-        return sorted(self._open)
+        return self._attempts.jobs_under_way()
 
     def ready(self) -> list[Ready]:
         """Give the first ready job of each kind and hosts to avoid, the first to start first."""
@@ -178,10 +186,6 @@ class Ledger:
     def start_in(self, order: npt.NDArray[np.intp]) -> None:
         """Let jobs start in this order from now on; no state of the campaign's."""
         self._ready.start_in(order)
-
-    def parts_of_jobs(self) -> Iterator[npt.NDArray[Any]]:
-        """Give all jobs, some at a time."""
-        yield self.jobs
 
     def hold(self, job: int) -> None:
         """Keep a job that is ready from being given out; no state of the campaign's: a pause."""
@@ -193,22 +197,12 @@ class Ledger:
 
     def kinds_left(self) -> list[Kind]:
         """List the kinds of the jobs that are not done."""
-        kinds = np.unique(self.jobs["kind"][self.jobs["state"] != JobState.DONE])
-        return [Kind(int(kind)) for kind in kinds]
+        left = self.jobs["kind"][self.jobs["state"] != JobState.DONE]
+        return [Kind(kind) for kind in np.flatnonzero(np.bincount(left)).tolist()]
 
     def job(self, number: int) -> Job:
         """Describe a job as its next attempt."""
-        row = self.jobs[number]
-        return Job(
-            number=number,
-            kind=Kind(int(row["kind"])),
-            attempt=int(row["attempts"]) + 1,
-            event_file=self._file(int(row["event_file"])),
-            skip_events=int(row["skip_events"]),
-            first_event=int(row["first_event"]),
-            events=int(row["events"]),
-            job_size=int(row["job_size"]),
-        )
+        return self.jobs.job(number, self.event_files)
 
     def jobs_of_file(self, event_file: int) -> list[int]:
         """List the jobs that read an event file."""
@@ -229,149 +223,103 @@ class Ledger:
         self.launches.append(entry.launch)
 
     def _event_file(self, entry: journal.EventFileListed) -> None:
-        self.event_files.append(EventFile(**structs.asdict(entry)))
+        self.event_files.append(
+            EventFile(
+                path=entry.path,
+                sample=entry.sample,
+                run_number=entry.run_number,
+                batch=entry.batch,
+                events=entry.events,
+                first_event=entry.first_event,
+                stem=entry.stem,
+                size=entry.size,
+                sha256=entry.sha256,
+                number_from=entry.number_from,
+                reason=entry.reason,
+            )
+        )
 
     def _library(self, entry: journal.LibraryListed) -> None:
         self.library = entry
 
     def _jobs_planned(self, entry: journal.JobsPlanned) -> None:
-        within = np.arange(0, entry.events, entry.job_size, dtype=np.int64)
-        skip = entry.skip + within
-        rows = np.zeros(len(skip), dtype=JOB_FIELDS)
-        first = self._n_planned
-        self._n_planned += len(skip)
-        file = self._file(entry.event_file)
-        rows["job"] = np.arange(first, self._n_planned)
-        rows["kind"] = entry.kind
-        rows["state"] = JobState.WAITING if entry.after else JobState.READY
-        rows["run_number"] = file.run_number
-        rows["event_file"] = entry.event_file
-        rows["skip_events"] = skip
-        rows["first_event"] = entry.numbers or file.first_event + skip
-        rows["events"] = np.minimum(entry.job_size, entry.events - within)
-        rows["job_size"] = entry.job_size
-        for field in ("events_out", "host", "rank", "reason", "where"):
-            rows[field] = -1
-        self._planned.append(rows)
+        first = self._planned.jobs
+        count = self._planned.add(
+            kind=entry.kind,
+            event_file=entry.event_file,
+            file=self._file(entry.event_file),
+            job_size=entry.job_size,
+            events=entry.events,
+            numbers=entry.numbers,
+            skip=entry.skip,
+            waits=bool(entry.after),
+        )
+        self._sizes.append(count)
         self._after.append(entry.after)
         if entry.kind == Kind.RECONSTRUCTION:
-            self._jobs_of_file.setdefault(entry.event_file, []).append((first, self._n_planned))
+            self._jobs_of_file.setdefault(entry.event_file, []).append((first, first + count))
             self._read_of_file[entry.event_file] = entry.skip + entry.events
 
     def _plan_complete(self, entry: journal.PlanComplete) -> None:
-        self.jobs = (
-            np.concatenate(self._planned) if self._planned else np.zeros(0, dtype=JOB_FIELDS)
-        )
-        if len(self.jobs) != entry.jobs or len(self.event_files) != entry.event_files:
+        jobs = self._planned.jobs
+        if jobs != entry.jobs or len(self.event_files) != entry.event_files:
             msg = (
-                f"the lines before it plan {len(self.jobs)} jobs and {len(self.event_files)} event "
+                f"the lines before it plan {jobs} jobs and {len(self.event_files)} event "
                 f"files, it says {entry.jobs} and {entry.event_files}"
             )
             raise JournalError(msg)
-        self._dependencies = Dependencies([len(rows) for rows in self._planned], self._after)
-        self._planned.clear()
-        self._after.clear()
-        self._charged = np.zeros(len(self.jobs), dtype=np.uint16)
-        self._lost = np.zeros(len(self.jobs), dtype=np.uint16)
-        for state in JobState:
-            self.counts[state] = int(np.count_nonzero(self.jobs["state"] == state))
-        self._ready = ReadyJobs(self.jobs)
+        self.jobs = JobTable(self._planned, self._attempts.rows)
+        self._dependencies = Dependencies(self._sizes, self._after)
+        self._planned, self._sizes, self._after = PlannedJobs(), [], []
+        self._charged = np.zeros(jobs, dtype=np.uint16)
+        self._lost = np.zeros(jobs, dtype=np.uint16)
+        self.counts = np.bincount(self.jobs["state"], minlength=len(JobState)).tolist()
+        self._ready = ReadyJobs(self.jobs.columns)
         self.plan_complete = True
 
     # Attempts
 
     def _move(self, job: int, after: JobState) -> None:
-        before = self.state(job)
-        check_transition(job, before, after)
-        self.jobs["state"][job] = after
-        self.counts[before] -= 1
-        self.counts[after] += 1
+        states, counts = self.jobs.states, self.counts
+        before = states[job]
+        if not _LEGAL[before][after]:
+            check_transition(job, JobState(before), after)
+        states[job] = after
+        counts[before] -= 1
+        counts[after] += 1
         if after is JobState.READY:
             self._ready.push(job)
-        elif after in (JobState.DONE, JobState.FAILED):
+        elif after is not JobState.RUNNING:
             self._ready.forget(job)
 
     def _started(self, entry: journal.Started) -> None:
-        row = self.jobs[entry.job]
-        if entry.attempt <= row["attempts"]:
-            msg = f"attempt {entry.attempt} of job {entry.job} began before"
+        job, jobs = entry.job, self.jobs
+        if entry.attempt <= jobs.attempts[job]:
+            msg = f"attempt {entry.attempt} of job {job} began before"
             raise JournalError(msg)
-        running = self.state(entry.job) is JobState.RUNNING
-        if not running or entry.job in self.accepted:
-            self._move(entry.job, JobState.RUNNING)
-        host = self._hosts.row(entry.host)
-        row["attempts"] = entry.attempt
-        row["host"] = host
-        row["rank"] = entry.rank
-        row["started"] = entry.time
-        for field in ("outcome", "failure", "wall_s", "cpu_s", "max_rss_mb", "exit_code"):
-            row[field] = 0
-        for field in ("reason", "where"):
-            row[field] = -1
-        blank = (0.0, 0.0, 0.0, 0, 0, Outcome.NONE, FailureClass.NONE, -1, -1, -1)
-        self._open.setdefault(entry.job, {})[entry.attempt] = self._attempts.append(
-            (entry.job, entry.attempt, host, entry.rank, entry.time, *blank)
-        )
-
-    def _close(
-        self,
-        entry: journal.Accepted | journal.Failed,
-        outcome: Outcome,
-        exit_code: int,
-        signal: int,
-    ) -> bool:
-        others = self._open.get(entry.job, {})
-        open_row = others.pop(entry.attempt, None)
-        if open_row is None:
-            return False
-        if not others:
-            del self._open[entry.job]
-        shown = [self._attempts.view[open_row]]
-        if isinstance(entry, journal.Accepted) or self._is_left(entry.job):
-            self._show_attempt(entry.job, open_row)
-            shown.append(self.jobs[entry.job])
-        cpu_s = sum(step[2] for step in entry.steps)
-        max_rss_mb = max((step[3] for step in entry.steps), default=0.0)
-        reason = self._reasons.row(entry.reason)
-        for row in shown:
-            if entry.began:
-                row["started"] = entry.began
-            row["wall_s"] = entry.wall_s
-            row["cpu_s"] = cpu_s
-            row["max_rss_mb"] = max_rss_mb
-            row["exit_code"] = exit_code
-            row["outcome"] = outcome
-            row["reason"] = reason
-            if isinstance(entry, journal.Failed):
-                row["failure"] = entry.failure
-                row["where"] = self._places.row(entry.where)
-        attempt = self._attempts.view[open_row]
-        attempt["signal"] = signal
-        if isinstance(entry, journal.Failed):
-            attempt["decision"] = self._reasons.row(entry.decision)
-        for step in entry.steps:
-            self._steps.append((entry.job, entry.attempt, self._step_names.row(step[0]), *step[1:]))
-        return True
+        if jobs.states[job] != JobState.RUNNING or job in self.accepted:
+            self._move(job, JobState.RUNNING)
+        jobs.attempts[job] = entry.attempt
+        jobs.shown[job] = self._attempts.begin(entry)
+        jobs.barred[job] = -1
 
     def _is_left(self, job: int) -> bool:
         """Whether nothing of a running job is under way any more, or accepted."""
         return (
-            self.state(job) is JobState.RUNNING
-            and job not in self._open
+            self.jobs.states[job] == JobState.RUNNING
+            and not self._attempts.are_under_way(job)
             and job not in self.accepted
         )
 
-    def _show_attempt(self, job: int, attempt_row: int) -> None:
-        """Let a job's row tell of another attempt than the one that began last."""
-        for field in ("host", "rank", "started"):
-            self.jobs[field][job] = self._attempts.view[field][attempt_row]
-
     def _accepted(self, entry: journal.Accepted) -> None:
-        if entry.job in self.accepted or self.state(entry.job) is JobState.DONE:
+        job = entry.job
+        if job in self.accepted or self.jobs.states[job] == JobState.DONE:
             return
-        if self._close(entry, Outcome.DONE, 0, 0):
-            self.jobs["events_out"][entry.job] = entry.events_out
-            self.accepted[entry.job] = entry
+        row = self._attempts.end(entry)
+        if row >= 0:
+            self.jobs.shown[job] = row
+            self.jobs.events_out[job] = entry.events_out
+            self.accepted[job] = entry
 
     def _published(self, entry: journal.Published) -> None:
         accepted = self.accepted.pop(entry.job, None)
@@ -380,42 +328,44 @@ class Ledger:
         self._move(entry.job, JobState.DONE)
         for product, _, _, size, sha256 in accepted.outputs:
             if product == "evnt":
-                row = int(self.jobs["event_file"][entry.job])
+                row = self.jobs.event_file(entry.job)
                 self.event_files[row] = replace(self.event_files[row], size=size, sha256=sha256)
         for job in self._dependencies.done(entry.job):
-            if self.state(job) is JobState.WAITING:
+            if self.jobs.states[job] == JobState.WAITING:
                 self._move(job, JobState.READY)
 
     def _withdrawn(self, entry: journal.Withdrawn) -> None:
-        if self.accepted.pop(entry.job, None) is None:
+        job = entry.job
+        if self.accepted.pop(job, None) is None:
             return
-        attempts = self.attempts
-        row = np.flatnonzero(
-            (attempts["job"] == entry.job) & (attempts["attempt"] == entry.attempt)
-        )
-        reason = self._reasons.row(entry.reason)
-        for place in (attempts[row[-1] :], self.jobs[entry.job : entry.job + 1]):
-            place["outcome"][0] = Outcome.OUTPUT_INVALID
-            place["reason"][0] = reason
-        attempts["decision"][row[-1]] = self._reasons.row(entry.decision)
-        self.jobs["events_out"][entry.job] = -1
-        self._charged[entry.job] += 1
-        if self._is_left(entry.job):
-            self._move(entry.job, JobState.READY if entry.again else JobState.FAILED)
+        row = self.jobs.shown[job]
+        self._attempts.change(row, Outcome.OUTPUT_INVALID, entry.reason, entry.decision)
+        self.jobs.events_out[job] = -1
+        self._charged[job] += 1
+        self._end_attempt(job, again=entry.again)
 
     def _failed(self, entry: journal.Failed) -> None:
-        outcome = Outcome(entry.outcome)
-        if self._close(entry, outcome, entry.exit_code, entry.signal):
-            failure = FailureClass(entry.failure)
-            if self._is_left(entry.job):
-                if goes_elsewhere(outcome, failure):
-                    self._ready.avoid(entry.job, int(self.jobs["host"][entry.job]))
-                elif outcome is not Outcome.INTERRUPTED:
-                    self._ready.forget(entry.job)
-                self._move(entry.job, JobState.READY if entry.again else JobState.FAILED)
-            budget = budget_of(outcome, failure)
-            self._charged[entry.job] += budget is Budget.PAYLOAD
-            self._lost[entry.job] += budget is Budget.LOST
+        row = self._attempts.end(entry)
+        if row < 0:
+            return
+        job, outcome, failure = entry.job, Outcome(entry.outcome), FailureClass(entry.failure)
+        budget = budget_of(outcome, failure)
+        self._charged[job] += budget is Budget.PAYLOAD
+        self._lost[job] += budget is Budget.LOST
+        if self._is_left(job):
+            self.jobs.shown[job] = row
+            if goes_elsewhere(outcome, failure):
+                self._ready.avoid(job, self._last_host(job))
+            elif outcome is not Outcome.INTERRUPTED:
+                self._ready.forget(job)
+        self._end_attempt(job, again=entry.again)
+
+    def _end_attempt(self, job: int, *, again: bool) -> None:
+        """Let a job go on, with what is still under way of it or not at all."""
+        if self._is_left(job):
+            self._move(job, JobState.READY if again else JobState.FAILED)
+        elif self.jobs.states[job] == JobState.RUNNING and job not in self.accepted:
+            self.jobs.shown[job] = self._attempts.newest_row(job)
 
     def _put_aside(self, entry: journal.FilePutAside) -> None:
         file = self.event_files[entry.event_file]
@@ -424,7 +374,7 @@ class Ledger:
             (
                 job
                 for job in self.jobs_of_file(entry.event_file)
-                if self.state(job) in (JobState.WAITING, JobState.READY)
+                if self.jobs.states[job] in (JobState.WAITING, JobState.READY)
             ),
             entry.reason,
         )
@@ -434,13 +384,10 @@ class Ledger:
         self._cannot_start(np.flatnonzero(waiting).tolist(), entry.reason)
 
     def _cannot_start(self, jobs: Iterable[int], reason: str) -> None:
-        row = self._reasons.row(reason)
+        row = self._attempts.reasons.row(reason)
         for job in jobs:
             self._move(job, JobState.FAILED)
-            self.jobs["outcome"][job] = Outcome.BAD_INPUT
-            self.jobs["failure"][job] = FailureClass.NONE
-            self.jobs["reason"][job] = row
-            self.jobs["where"][job] = -1
+            self.jobs.barred[job] = row
 
     # Beginning and end
 
@@ -448,16 +395,8 @@ class Ledger:
         self.ended = None
         self.left_out.clear()
         self.launches.append(entry.launch)
-        reason = self._reasons.row(entry.reason)
-        under_way, self._open = self._open, {}
-        for job, rows in under_way.items():
-            for row in rows.values():
-                attempt = self._attempts.view[row]
-                attempt["outcome"] = Outcome.INTERRUPTED
-                attempt["reason"] = reason
+        for job in self._attempts.end_all(Outcome.INTERRUPTED, entry.reason):
             if self._is_left(job):
-                self.jobs["outcome"][job] = Outcome.INTERRUPTED
-                self.jobs["reason"][job] = reason
                 self._move(job, JobState.READY)
         if entry.fresh:
             self._charged[:] = 0
@@ -468,92 +407,9 @@ class Ledger:
 
     def _retry(self, job: int) -> None:
         self._move(job, JobState.WAITING if self.waiting_on(job) else JobState.READY)
-        event_file = int(self.jobs["event_file"][job])
+        event_file = self.jobs.event_file(job)
         if self._file(event_file).reason:
             self.event_files[event_file] = replace(self.event_files[event_file], reason="")
 
     def _ended(self, entry: journal.Ended) -> None:
         self.ended = entry
-
-
-def replay(path: Path) -> Ledger:
-    """Read a journal and give the state that it leaves.
-
-    Raises
-    ------
-    JournalError
-        If the journal cannot be read, or the run ended before its plan was whole.
-    """
-    ledger = fold(journal.read_entries(path), path)
-    if ledger.begun is None:
-        msg = f"the journal {str(path)!r} does not begin with run_begun: its first line is gone"
-        raise JournalError(msg)
-    return ledger
-
-
-def fold(
-    entries: Iterable[journal.Entry],
-    path: Path,
-    watch: Callable[[Ledger, int, journal.Entry], None] | None = None,
-) -> Ledger:
-    """Apply the entries of the journal `path` in their order.
-
-    Before each, `watch` is shown the ledger, the line's number and the entry.
-    """
-    ledger = Ledger()
-    for number, entry in enumerate(entries, 1):
-        try:
-            _check_sense(ledger, entry)
-            if watch is not None:
-                watch(ledger, number, entry)
-            ledger.apply(entry)
-        except (JournalError, LookupError, ValueError, TypeError, ArithmeticError) as error:
-            msg = f"line {number} of the journal {str(path)!r} does not follow: {error}"
-            raise JournalError(msg) from error
-    if not ledger.plan_complete:
-        msg = (
-            f"the run {path.parent.name} ended before its plan was written, "
-            "so nothing was done in it; start the campaign anew"
-        )
-        raise JournalError(msg)
-    return ledger
-
-
-def _check_sense(ledger: Ledger, entry: journal.Entry) -> None:
-    """Refuse what no hvmpi wrote, before it costs memory or counts for another job."""
-    problem = ""
-    if isinstance(entry, journal.JobsPlanned):
-        problem = _senseless_jobs(ledger, entry)
-    elif isinstance(entry, journal.Accepted) and any(
-        [type(value) for value in row] != _OUTPUT for row in entry.outputs
-    ):
-        problem = f"an output of job {entry.job} is not product, part, path, size and SHA-256"
-    job = getattr(entry, "job", None)
-    if job is not None and not (isinstance(job, int) and 0 <= job < len(ledger.jobs)):
-        problem = f"there is no job {job}" if ledger.plan_complete else "the plan is not complete"
-    if problem:
-        raise JournalError(problem)
-
-
-def _senseless_jobs(ledger: Ledger, entry: journal.JobsPlanned) -> str:
-    kind, row = Kind(entry.kind).name.lower(), entry.event_file
-    if entry.job_size < 1 or entry.events < 0:
-        return f"{entry.events} events in {kind} jobs of {entry.job_size}"
-    if (entry.kind in (Kind.GENERATION, Kind.RECONSTRUCTION)) != (row >= 0):
-        return f"{kind} jobs of event file {row}"
-    if row >= len(ledger.event_files):
-        return f"there is no event file {row}"
-    if row < 0:
-        return f"more than one {kind} job" if entry.events > entry.job_size else ""
-    file = ledger.event_files[row]
-    before = ledger.events_read(row) if entry.kind == Kind.RECONSTRUCTION else 0
-    if entry.skip != before:
-        return (
-            f"{kind} jobs of the event file {file.path!r} skip {entry.skip} events, those before "
-            f"have {before}"
-        )
-    have = before + entry.events
-    parts = entry.kind == Kind.RECONSTRUCTION and have <= file.events
-    if have != file.events and not parts:
-        return f"the event file {file.path!r} has {file.events} events, its {kind} jobs have {have}"
-    return ""

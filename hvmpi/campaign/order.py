@@ -31,7 +31,7 @@ class StartOrder:
         runs = {file.run_number for file in ledger.event_files}
         # Jobs of one sample differ by their events, which are known.
         self._next_look = _FIRST_LOOK if before is None and len(runs) > 1 else _LAST_LOOK + 1
-        self._put(before or Durations(ledger.parts_of_jobs()))
+        self._put(before or Durations(ledger.jobs.parts()))
 
     def look(self) -> None:
         """Put the jobs into another order if enough of them are done to know better."""
@@ -40,12 +40,12 @@ class StartOrder:
             return
         while self._next_look <= done:
             self._next_look *= 2
-        self._put(Durations(self._ledger.parts_of_jobs()))
+        self._put(Durations(self._ledger.jobs.parts()))
 
     def _put(self, durations: Durations) -> None:
         ledger = self._ledger
         expected_s = np.concatenate(
-            [np.zeros(0), *(durations.expected_s(jobs) for jobs in ledger.parts_of_jobs())]
+            [np.zeros(0), *(durations.expected_s(jobs) for jobs in ledger.jobs.parts())]
         )
         order = longest_first(ledger.jobs["kind"], ledger.jobs["event_file"], expected_s)
         ledger.start_in(order)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +76,11 @@ class ReadyJobs:
 
     Parameters
     ----------
-    jobs : ndarray of shape (n_jobs,)
-        With ``kind`` and ``state``; what is not ready any more is passed over.
+    jobs : mapping of str to ndarray
+        The columns ``kind`` and ``state``; what is not ready any more is passed over.
     """
 
-    def __init__(self, jobs: npt.NDArray[Any]) -> None:
+    def __init__(self, jobs: Mapping[str, npt.NDArray[Any]]) -> None:
         self._kinds = jobs["kind"]
         self._states = jobs["state"]
         self._avoid: dict[int, tuple[int, ...]] = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from struct import Struct
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ATTEMPT_FIELDS", "JOB_FIELDS", "STEP_FIELDS", "Rows", "Texts"]
+__all__ = ["ATTEMPT_FIELDS", "JOB_FIELDS", "STEP_FIELDS", "Rows", "Span", "Texts"]
 
 JOB_FIELDS: list[tuple[str, str]] = [
     ("job", "i4"),
@@ -61,28 +63,100 @@ STEP_FIELDS: list[tuple[str, str]] = [
 ]
 
 
+_LETTERS = {"u1": "B", "u2": "H", "i4": "i", "i8": "q", "f4": "f", "f8": "d"}
+"""What `struct` calls the types of the fields."""
+
+_BLOCK = 1 << 16
+"""Rows of a block."""
+
+
+def _packed(fields: Sequence[tuple[str, str]]) -> Struct:
+    return Struct("<" + "".join(_LETTERS[kind] for _, kind in fields))
+
+
+class Span:
+    """Fields of a table that stand side by side, to be written at once.
+
+    Parameters
+    ----------
+    fields : list of (str, str)
+        All of the table's.
+    first, last : str
+        Names of the first and the last of these.
+    """
+
+    def __init__(self, fields: list[tuple[str, str]], first: str, last: str) -> None:
+        names = [name for name, _ in fields]
+        begin, end = names.index(first), names.index(last) + 1
+        self.offset = _packed(fields[:begin]).size
+        self.pack_into = _packed(fields[begin:end]).pack_into
+
+
 class Rows:
-    """A structured array that grows by doubling."""
+    """A table that grows by blocks: what is there is never moved, nor kept twice.
+
+    Rows are written as bytes, in a tenth of the time that numpy takes to set a field of one.
+    """
 
     def __init__(self, fields: list[tuple[str, str]]) -> None:
-        self._array = np.zeros(64, dtype=fields)
+        self.dtype = np.dtype(fields)
+        self._blocks: list[npt.NDArray[Any]] = []
+        self._memories: list[memoryview] = []
         self._length = 0
+        self._size = self.dtype.itemsize
+        self._pack_into = _packed(fields).pack_into
 
     def __len__(self) -> int:
         return self._length
 
-    def append(self, row: tuple[Any, ...]) -> int:
-        """Add a row; give its number."""
-        if self._length == len(self._array):
-            self._array = np.concatenate([self._array, np.zeros_like(self._array)])
-        self._array[self._length] = row
-        self._length += 1
-        return self._length - 1
+    def append(self, *values: Any) -> int:
+        """Add a row of these values; give its number."""
+        row = self._length
+        place = row % _BLOCK
+        if not place:
+            memory = np.zeros(_BLOCK * self._size, dtype=np.uint8)
+            self._blocks.append(memory.view(self.dtype))
+            self._memories.append(memory.data)
+        self._pack_into(self._memories[-1], place * self._size, *values)
+        self._length = row + 1
+        return row
 
-    @property
-    def view(self) -> npt.NDArray[Any]:
-        """The rows so far; writing to them changes them."""
-        return self._array[: self._length]
+    def write(self, span: Span, row: int, *values: Any) -> None:
+        """Write some fields of a row."""
+        block, place = divmod(row, _BLOCK)
+        span.pack_into(self._memories[block], place * self._size + span.offset, *values)
+
+    def value(self, row: int, field: str) -> Any:
+        """Give one field of a row."""
+        block, place = divmod(row, _BLOCK)
+        return self._blocks[block][field][place].item()
+
+    def set(self, row: int, field: str, value: Any) -> None:
+        """Write one field of a row."""
+        block, place = divmod(row, _BLOCK)
+        self._blocks[block][field][place] = value
+
+    def take(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Copy the rows of these numbers."""
+        taken = np.empty(len(rows), dtype=self.dtype)
+        blocks = rows // _BLOCK
+        for block in np.unique(blocks).tolist():
+            chosen = np.flatnonzero(blocks == block)
+            taken[chosen] = self._blocks[block][rows[chosen] - block * _BLOCK]
+        return taken
+
+    def parts(self) -> Iterator[npt.NDArray[Any]]:
+        """Give all rows, a block at a time, as they stand in memory."""
+        for block, rows in enumerate(self._blocks):
+            yield rows[: self._length - block * _BLOCK]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Copy all rows into one array."""
+        return np.concatenate([np.empty(0, dtype=self.dtype), *self.parts()])
+
+    def __getitem__(self, key: Any) -> Any:
+        """Give a column or rows, as indexing of an array does: copies."""
+        return np.asarray(self)[key]
 
 
 class Texts:

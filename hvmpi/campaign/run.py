@@ -17,14 +17,15 @@ from hvmpi import __version__
 from hvmpi.campaign import journal
 from hvmpi.campaign.durations import Durations, measured_in
 from hvmpi.campaign.jobs import JobState, Kind, Output
-from hvmpi.campaign.ledger import Ledger, fold, replay
+from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.lock import Lock, refuse_in_progress
 from hvmpi.campaign.order import StartOrder
 from hvmpi.campaign.paths import PRODUCTS, RunPaths, create_run, manifest
 from hvmpi.campaign.plan import Plan, digest, event_files_hash
+from hvmpi.campaign.replay import fold, replay
 from hvmpi.campaign.status import write_status
 from hvmpi.engine import Engine
-from hvmpi.errors import HvmpiError, InputError, JournalError, UsageError
+from hvmpi.errors import HvmpiError, InputError, JournalError, SetupError, UsageError
 from hvmpi.files import sync_directory, write_whole
 from hvmpi.settings import Settings, fixed, scheduling, to_dict, to_toml
 
@@ -137,9 +138,9 @@ class Run:
             return write_status(
                 self.paths.status, self.ledger, settings=to_dict(self.settings), state=state
             )
-        except OSError as error:
+        except SetupError as error:
             msg = (
-                f"the status {str(self.paths.status)!r} cannot be written ({error}); "
+                f"the status cannot be written ({error}); "
                 "make room or mend the file system, then rerun"
             )
             raise JournalError(msg) from error

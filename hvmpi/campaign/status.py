@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -19,12 +19,13 @@ import numpy.typing as npt
 from hvmpi import __version__
 from hvmpi.campaign.jobs import FailureClass, JobState, Kind, Outcome
 from hvmpi.campaign.journal import LeftOut
-from hvmpi.campaign.ledger import Ledger, replay
+from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.lock import living_master
 from hvmpi.campaign.paths import MERGED_STEM, SUFFIXES, RunPaths, job_stem, library_stem
+from hvmpi.campaign.replay import replay
+from hvmpi.campaign.rows import ATTEMPT_FIELDS, JOB_FIELDS, STEP_FIELDS
 from hvmpi.errors import InputError
-from hvmpi.files import write_whole
-from hvmpi.hdf5 import InputFile
+from hvmpi.hdf5 import LIBVER, InputFile, WholeFile
 from hvmpi.settings import load_run, to_dict
 from hvmpi.view.text import say
 
@@ -67,17 +68,28 @@ def _names(enum: type[IntEnum]) -> dict[str, int]:
     return {member.name.lower(): member.value for member in enum}
 
 
-def _with_enums(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    fields = [
-        (
-            name,
-            h5py.enum_dtype(_names(_ENUMS[name]), basetype="u1")
-            if name in _ENUMS
-            else table.dtype[name],
-        )
-        for name in table.dtype.names or ()
-    ]
-    return table.astype(np.dtype(fields))
+def _on_disk(fields: list[tuple[str, str]]) -> np.dtype[Any]:
+    """Give the type of a table in the file: as in memory, with the names of its enums."""
+    return np.dtype(
+        [
+            (name, h5py.enum_dtype(_names(_ENUMS[name]), basetype=kind) if name in _ENUMS else kind)
+            for name, kind in fields
+        ]
+    )
+
+
+_JOBS, _ATTEMPTS = _on_disk(JOB_FIELDS), _on_disk(ATTEMPT_FIELDS)
+
+
+def _write_table(
+    file: Any, name: str, rows: int, dtype: np.dtype[Any], parts: Iterable[npt.NDArray[Any]]
+) -> None:
+    """Write a table some rows at a time: a million of them are never in memory twice."""
+    dataset = file.create_dataset(name, shape=(rows,), dtype=dtype)
+    first = 0
+    for part in parts:
+        dataset[first : first + len(part)] = part
+        first += len(part)
 
 
 def _texts(values: list[str]) -> npt.NDArray[Any]:
@@ -105,9 +117,13 @@ def _event_files(ledger: Ledger) -> npt.NDArray[Any]:
     return table
 
 
-def _steps(ledger: Ledger) -> npt.NDArray[Any]:
-    steps, names = ledger.steps, _texts(ledger.step_names or [""])
-    return _with_columns(steps, {"step": names[steps["step"]]})
+def _write_steps(file: Any, ledger: Ledger) -> None:
+    names = _texts(ledger.step_names or [""])
+    dtype = np.dtype(
+        [(name, names.dtype if name == "step" else kind) for name, kind in STEP_FIELDS]
+    )
+    parts = (_with_columns(steps, {"step": names[steps["step"]]}) for steps in ledger.steps.parts())
+    _write_table(file, "steps", len(ledger.steps), dtype, parts)
 
 
 def _left_out(ranks: Sequence[LeftOut]) -> npt.NDArray[Any]:
@@ -139,35 +155,39 @@ def write_status(
         Seconds that it took.
     """
     began = time.monotonic()
-    image = _image(ledger, settings, state)
-    with write_whole(path, mode=0o600) as beside:
-        beside.write_bytes(image.getbuffer())
+    # One that another will replace in a moment is not worth waiting for the disk.
+    with WholeFile(path, mode=0o600, synced=state != "running") as whole:
+        _fill(whole.file, ledger, settings, state)
     return time.monotonic() - began
 
 
-def _image(ledger: Ledger, settings: dict[str, Any], state: str) -> io.BytesIO:
-    """Make a status file in memory."""
+def _fill(file: Any, ledger: Ledger, settings: dict[str, Any], state: str) -> None:
     run = ledger.begun
-    # Made in memory: on a full disk HDF5 fails in ways that leave its file open.
+    file.attrs["schema"] = SCHEMA
+    file.attrs["schema_version"] = SCHEMA_VERSION
+    file.attrs["timestamp"] = run.timestamp if run else ""
+    file.attrs["state"] = state
+    file.attrs["hvmpi_version"] = __version__
+    file.attrs["command_line"] = run.command_line if run else ""
+    file.attrs["settings"] = json.dumps(settings)
+    file.attrs["started"] = run.time if run else 0.0
+    file.attrs["updated"] = time.time()
+    _write_table(file, "jobs", len(ledger.jobs), _JOBS, ledger.jobs.parts(_JOBS))
+    attempts = (part.view(_ATTEMPTS) for part in ledger.attempts.parts())
+    _write_table(file, "attempts", len(ledger.attempts), _ATTEMPTS, attempts)
+    _write_steps(file, ledger)
+    file["event_files"] = _event_files(ledger)
+    file["left_out"] = _left_out(ledger.left_out)
+    file["hosts"] = _named(ledger.hosts, "name")
+    file["reasons"] = _named(ledger.reasons, "text")
+    file["places"] = _named(ledger.places, "text")
+
+
+def _image(ledger: Ledger, settings: dict[str, Any], state: str) -> io.BytesIO:
+    """Make a status file in memory, for a run in whose directory nothing is to be written."""
     image = io.BytesIO()
-    with h5py.File(image, "w", libver=("earliest", "v110")) as file:
-        file.attrs["schema"] = SCHEMA
-        file.attrs["schema_version"] = SCHEMA_VERSION
-        file.attrs["timestamp"] = run.timestamp if run else ""
-        file.attrs["state"] = state
-        file.attrs["hvmpi_version"] = __version__
-        file.attrs["command_line"] = run.command_line if run else ""
-        file.attrs["settings"] = json.dumps(settings)
-        file.attrs["started"] = run.time if run else 0.0
-        file.attrs["updated"] = time.time()
-        file["jobs"] = _with_enums(ledger.jobs)
-        file["attempts"] = _with_enums(ledger.attempts)
-        file["steps"] = _steps(ledger)
-        file["event_files"] = _event_files(ledger)
-        file["left_out"] = _left_out(ledger.left_out)
-        file["hosts"] = _named(ledger.hosts, "name")
-        file["reasons"] = _named(ledger.reasons, "text")
-        file["places"] = _named(ledger.places, "text")
+    with h5py.File(image, "w", libver=LIBVER) as file:
+        _fill(file, ledger, settings, state)
     return image
 
 

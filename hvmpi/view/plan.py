@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from hvmpi.campaign.jobs import Job, JobState, Kind
-from hvmpi.campaign.ledger import Ledger, fold
+from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.paths import RunPaths
 from hvmpi.campaign.plan import Plan, PlannedLibrary
+from hvmpi.campaign.replay import fold
 from hvmpi.campaign.run import paths_of
 from hvmpi.engine import Engine, Inputs
 from hvmpi.errors import UsageError

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from hvmpi.campaign import journal
 from hvmpi.campaign.journal import Journal, read_entries
-from hvmpi.campaign.ledger import Ledger, fold, replay
+from hvmpi.campaign.ledger import Ledger
+from hvmpi.campaign.replay import fold, replay
 from hvmpi.errors import JournalError
 from tests.conftest import Place, RunOnDisk, clean_environment, shell
 

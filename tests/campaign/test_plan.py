@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from hvmpi.campaign.event_files import read_manifest
 from hvmpi.campaign.jobs import Job, Kind
-from hvmpi.campaign.ledger import Ledger, fold
+from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.plan import Plan, make_plan
+from hvmpi.campaign.replay import fold
 from hvmpi.engine import make_engine
 from hvmpi.errors import InputError
 from hvmpi.sample import SampleOptions
