@@ -33,6 +33,7 @@ from hvmpi.openchain.eventdata import (
 )
 from hvmpi.openchain.pileup import Library
 from hvmpi.openchain.recipe import settings_hash
+from hvmpi.openchain.record import EventRecord
 from hvmpi.openchain.schemas import AOD, EVENTS, HITS, RDO, Schema
 from hvmpi.openchain.steps import (
     CalorimetersAlone,
@@ -400,7 +401,7 @@ class _EventFile:
     def _position(self, skip: int, first: int | None) -> int:
         if first is None:
             return skip
-        number, _ = next(evnt.read_numbered(self._path, skip, 1))
+        number, _ = next(evnt.read_records(self._path, skip, 1))
         if number == first:
             return skip
         if skip:
@@ -417,7 +418,7 @@ class _EventFile:
         return int(rows[0])
 
     def __iter__(self) -> Iterator[GeneratedEvent]:
-        records = evnt.read_numbered(self._path, self._skip, self._events)
+        records = evnt.read_records(self._path, self._skip, self._events)
         for position, (own_number, record) in enumerate(records):
             number = own_number
             if self._number_from is not None:
@@ -427,22 +428,14 @@ class _EventFile:
                     f"'{self._path}' holds event {number}: numbers below 0 seed no random"
                     " numbers, renumber the events"
                 )
-            yield truth.from_genevent(record, self._run(record, own_number), number)
+            yield truth.from_record(record, self._run(record, own_number), number)
 
-    def _run(self, record: Any, own_number: int) -> int:
-        number = self._run_number
+    def _run(self, record: EventRecord, own_number: int) -> int:
+        number = record.run_number if self._run_number is None else self._run_number
         if number is None:
-            number = self._own_run(record, own_number)
+            raise InputError(f"'{self._path}' holds no run number in event {own_number}; give one")
         if not 0 <= number <= _LARGEST_RUN_NUMBER:
             raise InputError(
                 f"run number {number} of '{self._path}' is not from 0 to {_LARGEST_RUN_NUMBER}"
             )
         return number
-
-    def _own_run(self, record: Any, own_number: int) -> int:
-        attributes = record.attributes
-        if "run_number" not in attributes:
-            raise InputError(f"'{self._path}' holds no run number in event {own_number}; give one")
-        value = attributes["run_number"]
-        # pyhepmc parses an attribute that came from a file when it is told the type.
-        return int(value if isinstance(value, int) else value.astype(int))
