@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from hvmpi.messages import Goodbye, Hello, Message, Stop, decode, encode
@@ -28,6 +30,13 @@ _LOOK_S = 0.02
 
 MASTER = 0
 """The rank that all others speak with."""
+
+
+class HasFileno(Protocol):
+    """What can be waited for."""
+
+    def fileno(self) -> int:
+        """Give its descriptor."""
 
 
 class Channel(Protocol):
@@ -66,9 +75,9 @@ class Idle:
     def __init__(self) -> None:
         self._pause = self._SHORTEST
 
-    def wait(self) -> None:
-        """Pause, and make the next pause longer."""
-        time.sleep(self._pause)
+    def wait(self, until: Sequence[HasFileno] = ()) -> None:
+        """Pause, until one of these can be read at most, and make the next pause longer."""
+        select.select(until, (), (), self._pause)
         self._pause = min(self._pause * self._GROWTH, self._LONGEST)
 
     def reset(self) -> None:

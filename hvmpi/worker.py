@@ -47,6 +47,7 @@ from hvmpi.messages import (
 )
 from hvmpi.payload import PayloadResult
 from hvmpi.preflight import Examination
+from hvmpi.servers import PayloadServer, Servers
 from hvmpi.settings import Settings, load_run, with_scheduling
 
 __all__ = ["Worker", "serve"]
@@ -95,6 +96,7 @@ class _Run:
     settings: Settings
     paths: RunPaths
     engine: Engine
+    servers: Servers
 
 
 class Worker:
@@ -155,17 +157,31 @@ class Worker:
         self._look_after_the_master()
         happened |= self._see_whether_examined()
         self._look_at_memory()
-        if self._attempt is not None:
-            happened |= self._advance(self._attempt)
-        elif self._queue:
-            self._begin_next()
+        until = time.monotonic() + _TOGETHER_S
+        while self._work():
             happened = True
+            if time.monotonic() > until:
+                break
         if self._stopping and self._attempt is None and not self._queue and not self.left:
             self._tell(Goodbye())
+            if self._run is not None:
+                self._run.servers.dismiss()
             self._guardian.dismiss()
             self.left = True
         self._channel.post()
         return happened
+
+    def wakes(self) -> tuple[PayloadServer, ...]:
+        """Give what can be read when there is something to do again, besides messages."""
+        execution = self._attempt.execution if self._attempt is not None else None
+        return () if execution is None else execution.wakes()
+
+    def _work(self) -> bool:
+        """Do what can be done for an attempt; say whether anything could."""
+        if self._attempt is None and self._queue:
+            self._begin(self._queue.popleft())
+            return True
+        return self._attempt is not None and self._advance(self._attempt)
 
     def _tell(self, message: Message) -> None:
         self._said_at = time.monotonic()
@@ -209,7 +225,12 @@ class Worker:
                 reason = f"{host} sees another {str(directory)!r} than the master"
             else:
                 settings = with_scheduling(load_run(directory), message.scheduling)
-                self._run = _Run(settings, paths_of(directory, settings), make_engine(settings))
+                self._run = _Run(
+                    settings,
+                    paths_of(directory, settings),
+                    make_engine(settings),
+                    Servers(self._guardian, nice=settings.nice, cold=settings.cold),
+                )
                 reason = "; ".join(self._run.engine.preflight())
         except OSError as error:
             reason = f"{host} cannot read the run directory {str(directory)!r} ({error.strerror})"
@@ -241,14 +262,6 @@ class Worker:
         return True
 
     # One attempt
-
-    def _begin_next(self) -> None:
-        """Begin the next job; go on with others for a moment where it needed no process."""
-        until = time.monotonic() + _TOGETHER_S
-        while self._queue and self._attempt is None:
-            self._begin(self._queue.popleft())
-            if time.monotonic() > until:
-                break
 
     def _begin(self, job: Job) -> None:
         run = self._known_run()
@@ -293,7 +306,12 @@ class Worker:
             else:
                 self._deliver(attempt)
             return True
-        result = attempt.execution.poll()
+        step = attempt.steps[0]
+        try:
+            result = attempt.execution.poll()
+        except OSError as error:
+            self._not_started(attempt, step, error)
+            return True
         if result is None:
             return False
         lack = attempt.execution.lack_of_memory(result)
@@ -306,15 +324,17 @@ class Worker:
             attempt.execution = Execution(
                 step,
                 attempt.paths,
-                guardian=self._guardian,
-                nice=run.settings.nice,
+                servers=run.servers,
                 timeout=max(attempt.deadline - time.monotonic(), 0.0),
                 memory_mb=job_memory(run.settings),
             )
         except OSError as error:
-            reason = f"{step.name} cannot be started: {_os_reason(error)}"
-            failure = class_of_error(error)
-            self._finish(attempt, Outcome.SETUP_FAILED, reason, 127, failure=failure)
+            self._not_started(attempt, step, error)
+
+    def _not_started(self, attempt: _Attempt, step: Step, error: OSError) -> None:
+        reason = f"{step.name} cannot be started: {_os_reason(error)}"
+        failure = class_of_error(error)
+        self._finish(attempt, Outcome.SETUP_FAILED, reason, 127, failure=failure)
 
     def _step_ended(
         self, attempt: _Attempt, step: Step, result: PayloadResult, lost: OSError | None, lack: str
@@ -345,6 +365,12 @@ class Worker:
             failure = FailureClass.RESOURCES
             self._finish(
                 attempt, Outcome.OUT_OF_MEMORY, lack, result.exit_code, failure=failure, where=log
+            )
+        elif result.lost:
+            reason = f"{step.name} ended with the process that started it, which was killed"
+            failure = FailureClass.PASSING
+            self._finish(
+                attempt, Outcome.SETUP_FAILED, reason, result.exit_code, failure=failure, where=log
             )
         elif lost is not None:
             reason = f"what {step.name} left for its logs could not be kept: {_os_reason(lost)}"
@@ -534,7 +560,7 @@ def serve(channel: Channel) -> bool:
         if worker.step():
             idle.reset()
         else:
-            idle.wait()
+            idle.wait(worker.wakes())
     if worker.orphaned_at is not None:
         return False
     part(channel)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,16 @@ class PileUp:
             If it is not fit for use: no event file shall be put aside for it.
         """
         try:
-            return Library(self.library, self.mu, seed)
+            written = self.library.stat().st_mtime_ns if self.library.is_file() else 0
+            return _library(self.library, self.mu, seed, written)
         except InputError as error:
             raise SetupError(str(error)) from error
+
+
+@lru_cache(maxsize=1)
+def _library(path: Path, mu: float, seed: int, _written_ns: int) -> Library:
+    """Read a library; once in processes that carry out steps of many jobs."""
+    return Library(path, mu, seed)
 
 
 @dataclass(frozen=True, slots=True)
