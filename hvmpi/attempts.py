@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from hvmpi.campaign.jobs import FailureClass, Job, Kind, Outcome, Output
+from msgspec import structs
+
+from hvmpi.campaign.jobs import FailureClass, Job, JobState, Kind, Outcome, Output
 from hvmpi.campaign.journal import (
     Accepted,
     Entry,
@@ -23,6 +26,8 @@ from hvmpi.messages import Report
 from hvmpi.publication import obstacle, publish, withdraw
 
 __all__ = ["Attempts"]
+
+_LATE = "another attempt of its job was done before"
 
 
 class Attempts:
@@ -46,10 +51,18 @@ class Attempts:
         self._run.journal.collect(entry)
         self._ledger.apply(entry)
 
-    def begin(self, number: int, rank: int, host: str) -> Job:
-        """Journal that a job goes to a rank; give what the rank is to be told."""
+    def begin(self, number: int, rank: int, host: str, reason: str = "") -> Job:
+        """Journal that a job goes to a rank; give what the rank is to be told.
+
+        Parameters
+        ----------
+        number, rank : int
+        host : str
+        reason : str
+            Why, where another attempt of the job is under way.
+        """
         job = self._ledger.job(number)
-        self.write(Started(number, job.attempt, rank, host, time.time()))
+        self.write(Started(number, job.attempt, rank, host, time.time(), reason))
         return job
 
     def end_pauses(self) -> None:
@@ -62,6 +75,11 @@ class Attempts:
         if report.attempt not in self._ledger.running_attempts(report.job):
             self._drop(report)
             return False
+        if not self._ledger.runs(report.job) or report.job in self._ledger.accepted:
+            self._drop(report)
+            report = structs.replace(
+                report, outcome=Outcome.INTERRUPTED, failure=FailureClass.NONE, reason=_LATE
+            )
         if report.outcome is not Outcome.DONE:
             self.fail(report)
             return False
@@ -104,6 +122,9 @@ class Attempts:
     def fail(self, report: Report) -> None:
         """Journal that an attempt failed, and what follows from it."""
         decision = self._decide(report.job, report.outcome, report.failure)
+        others = [n for n in self._ledger.running_attempts(report.job) if n != report.attempt]
+        if others:
+            decision = replace(decision, again=True, reason=f"attempt {others[0]} goes on")
         self.write(
             Failed(
                 job=report.job,
@@ -126,6 +147,8 @@ class Attempts:
             self._say_failed(report.job, report.attempt, report.outcome, report.reason, decision)
         if not decision.again:
             self._put_file_aside(report.job, report.outcome, report.reason)
+            return
+        if self._ledger.state(report.job) is not JobState.READY:
             return
         spent, growth = self._ledger.spent(report.job), self._run.settings.retry_pause
         pause = pause_s(report.outcome, report.failure, spent, growth)

@@ -14,6 +14,7 @@ from hvmpi.campaign.jobs import JobState, Kind
 from hvmpi.campaign.journal import Barred, Ended, LeftOut
 from hvmpi.campaign.run import Run
 from hvmpi.channel import Channel, Idle
+from hvmpi.duplicates import Duplicate, Duplicates
 from hvmpi.leases import Leases, signs_every
 from hvmpi.messages import (
     Alive,
@@ -66,6 +67,7 @@ class Master:
         self._say = say
         self._attempts = Attempts(run, say)
         self._placement = Placement(run.ledger, run.settings, run.cores)
+        self._duplicates = Duplicates(run.ledger, self._placement)
         self._ahead = Ahead()
         self._expected = set(range(1, channel.size))
         self._present = set(self._expected)
@@ -126,6 +128,7 @@ class Master:
         self._leave_overdue_hosts_out()
         if accepted:
             self._attempts.publish(accepted)
+            self._run.order.look()
         self._hand_out()
         if self._ledger.stuck:
             self._bar_what_waits()
@@ -257,6 +260,8 @@ class Master:
         self._placement.ended(rank, report.job, report.attempt)
         if not self._attempts.take(report):
             return False
+        for other, cancel in self._duplicates.settled(report.job, report.attempt):
+            self._channel.send(other, cancel)
         kind = self._ledger.kind(report.job)
         self._clock.measured(kind, report.wall_s)
         self._ahead.measured(kind, report.wall_s)
@@ -268,17 +273,29 @@ class Master:
         self._attempts.end_pauses()
         while (chosen := self._placement.choose(self._clock.fits)) is not None:
             self._give(*chosen)
+        ready = self._ledger.counts[JobState.READY] if self._ledger.ready() else 0
+        for rank, cancel in self._duplicates.to_yield(ready):
+            self._channel.send(rank, cancel)
         while (chosen := self._placement.choose_ahead(self._most, self._fits_behind)) is not None:
             self._give(*chosen)
         now = time.monotonic()
         if now - self._asked_back_at > _PATIENCE_S:
             self._asked_back_at = now
             self._ask_back(self._placement.to_give_back(time.time() - _PATIENCE_S))
+        if self._run.settings.duplicates and not (ready or self._placement.ahead):
+            for one in self._duplicates.due(now, time.time(), self._clock.fits):
+                self._double(one)
 
-    def _give(self, number: int, rank: int) -> None:
-        job = self._attempts.begin(number, rank, self._placement.host(rank))
+    def _give(self, number: int, rank: int, reason: str = "") -> int:
+        """Send a job to a rank; give the attempt that it is."""
+        job = self._attempts.begin(number, rank, self._placement.host(rank), reason)
         self._placement.started(rank, number, job.attempt)
         self._channel.send(rank, Assign(job))
+        return job.attempt
+
+    def _double(self, one: Duplicate) -> None:
+        self._say(f"job {one.job} gets a second attempt, on rank {one.rank}: {one.reason}")
+        self._duplicates.begun(one.job, self._give(one.job, one.rank, one.reason), one.rank)
 
     def _most(self, kind: Kind) -> int:
         return self._ahead.most(kind, self._ledger.counts[JobState.READY], len(self._present))
@@ -355,7 +372,7 @@ class Master:
         left = self._ledger.unfinished
         bad = failed or self._ledger.files_put_aside
         exit_code = 3 if left else 1 if bad else 0
-        if self._lost_some:
+        if self._lost_some or self._ledger.running():
             self._run.remove_leavings()
         if not left:
             self._run.drop_event_files()

@@ -142,6 +142,11 @@ class Placement:
         return not self._working
 
     @property
+    def has_idle(self) -> bool:
+        """Whether a rank has nothing to do."""
+        return bool(self._with_idle)
+
+    @property
     def ahead(self) -> int:
         """Jobs that wait at a rank until those before them have ended."""
         return sum(len(self._given[rank]) - 1 for rank in self._ahead)
@@ -209,6 +214,17 @@ class Placement:
     def given(self, rank: int) -> list[Given]:
         """Give the attempts that a rank has, or had when it fell silent: the first one runs."""
         return list(self._given.get(rank, ()))
+
+    def running_first(self) -> list[tuple[int, Given]]:
+        """Give what each rank runs."""
+        return [(rank, row[0]) for rank, row in self._given.items() if row]
+
+    def rank_of(self, job: int, attempt: int) -> int | None:
+        """Give the rank that has an attempt; None where none does."""
+        for rank, row in self._given.items():
+            if any((given.job, given.attempt) == (job, attempt) for given in row):
+                return rank
+        return None
 
     def silence(self, rank: int) -> None:
         """Give a rank nothing more; its payload may still be there, so its cores stay taken."""
@@ -308,6 +324,22 @@ class Placement:
     def _kept(self) -> set[str]:
         """Give the names of the hosts that get nothing more while something of ours runs there."""
         return {name for name in self._holding() if self._hosts[name].runs_jobs}
+
+    def idle_beside(self, rank: int, kind: Kind) -> int | None:
+        """Give an idle rank for a second attempt of what a rank runs, on another host if it can be.
+
+        Parameters
+        ----------
+        rank : int
+        kind : Kind
+            Of the job.
+        """
+        kept, need = self._kept(), self._cores.get(kind, 0)
+        hosts = [
+            host for host in self._with_idle.values() if host.name not in kept and host.free >= need
+        ]
+        others = [host for host in hosts if host is not self._host_of.get(rank)]
+        return min((min(host.idle) for host in others or hosts), default=None)
 
     def choose_ahead(
         self, most: Callable[[Kind], int], fits: Callable[[Kind, Sequence[Given]], bool]

@@ -53,8 +53,6 @@ __all__ = ["Worker", "serve"]
 
 _STUCK = ", and cannot be killed: a file system that it uses does not answer"
 
-_CANCELLED = "it was given up while this rank gave no sign of life"
-
 _MASTER_LEASES = 3.0
 _MASTER_LEAST_S = 60.0
 """A master is given more time than a worker: without it all is over."""
@@ -193,11 +191,11 @@ class Worker:
                 return
 
     def _cancel(self, message: Cancel) -> None:
-        self._give_back(message.job, message.attempt, _CANCELLED)
+        self._give_back(message.job, message.attempt, message.reason)
         attempt = self._attempt
         wanted = (message.job, message.attempt)
         if attempt is not None and (attempt.job.number, attempt.job.attempt) == wanted:
-            attempt.cancelled = _CANCELLED
+            attempt.cancelled = message.reason
             if attempt.execution is not None:
                 attempt.execution.stop()
 

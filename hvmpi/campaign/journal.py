@@ -144,13 +144,18 @@ class Resumed(_Entry, frozen=True, tag="resumed"):
 
 
 class Started(_Entry, frozen=True, tag="started"):
-    """An attempt of a job went to a rank, where it may wait until those before it have ended."""
+    """An attempt of a job went to a rank, where it may wait until those before it have ended.
+
+    ``reason`` says why, where another attempt of the job is under way; the first one that is
+    accepted counts.
+    """
 
     job: int
     attempt: int
     rank: int
     host: str
     time: float
+    reason: str = ""
 
 
 class Accepted(_Entry, frozen=True, tag="accepted"):

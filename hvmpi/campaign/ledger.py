@@ -151,6 +151,10 @@ class Ledger:
         """Give the state of a job."""
         return JobState(self.jobs.states[job])
 
+    def runs(self, job: int) -> bool:
+        """Say whether a job is running: a done one may still have an attempt under way."""
+        return self.jobs.states[job] == JobState.RUNNING
+
     def kind(self, job: int) -> Kind:
         """Give the kind of a job."""
         return Kind(self.jobs.kinds[job])
