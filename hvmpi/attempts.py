@@ -77,6 +77,8 @@ class Attempts:
             return False
         if not self._ledger.runs(report.job) or report.job in self._ledger.accepted:
             self._drop(report)
+            # What it wrote since those of its job were removed.
+            self._remove_logs(report.job)
             report = structs.replace(
                 report, outcome=Outcome.INTERRUPTED, failure=FailureClass.NONE, reason=_LATE
             )
@@ -192,9 +194,13 @@ class Attempts:
                 continue
             self.write(Published(number, accepted.attempt))
             # Attempts without a step write no logs.
-            has_logs = accepted.steps or accepted.attempt > 1
-            if has_logs and not self._run.settings.keep_logs:
-                shutil.rmtree(self._run.paths.job_logs(number), ignore_errors=True)
+            if accepted.steps or accepted.attempt > 1:
+                self._remove_logs(number)
+
+    def _remove_logs(self, job: int) -> None:
+        """Remove the logs of a job that is done, unless they are to be kept."""
+        if self._ledger.state(job) is JobState.DONE and not self._run.settings.keep_logs:
+            shutil.rmtree(self._run.paths.job_logs(job), ignore_errors=True)
 
     def _place(self, accepted: Accepted) -> bool:
         """Give a job's outputs their final names; False where that cannot be."""
