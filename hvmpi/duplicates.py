@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hvmpi.campaign.durations import by_sample
 from hvmpi.campaign.jobs import Kind, Outcome
 from hvmpi.campaign.ledger import Ledger
 from hvmpi.messages import Cancel
@@ -172,8 +173,4 @@ class Duplicates:
         done = done[done["outcome"] == Outcome.DONE]
         jobs = self._ledger.jobs.take(done["job"])
         event_s = done["wall_s"].astype(np.float64) / np.maximum(jobs["events"], 1)
-        groups = np.stack([jobs["kind"].astype(np.int64), jobs["run_number"]])
-        return {
-            (int(kind), int(run_number)): event_s[((kind, run_number) == groups.T).all(axis=1)]
-            for kind, run_number in np.unique(groups, axis=1).T
-        }
+        return {group: event_s[rows] for group, rows in by_sample(jobs).items()}
