@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hvmpi.ahead import Ahead
-from hvmpi.attempts import Attempts
 from hvmpi.campaign.jobs import JobState, Kind
 from hvmpi.campaign.journal import Barred, Ended, LeftOut
 from hvmpi.campaign.run import Run
@@ -29,6 +28,7 @@ from hvmpi.messages import (
     Stop,
     Welcome,
 )
+from hvmpi.outcomes import Outcomes
 from hvmpi.placement import Given, Placement
 from hvmpi.preflight import Hosts, Standing, faults, misfit
 from hvmpi.wallclock import WallClock
@@ -64,7 +64,7 @@ class Master:
         self._ledger = run.ledger
         self._channel = channel
         self._say = say
-        self._attempts = Attempts(run, say)
+        self._outcomes = Outcomes(run, say)
         self._placement = Placement(run.ledger, run.settings, run.cores)
         self._ahead = Ahead()
         self._expected = set(range(1, channel.size))
@@ -92,7 +92,7 @@ class Master:
 
     def begin(self) -> None:
         """Finish what the last master had accepted, and greet the workers."""
-        self._attempts.publish(list(self._ledger.accepted))
+        self._outcomes.publish(list(self._ledger.accepted))
         run = self._run
         for rank in sorted(self._expected):
             self._channel.send(rank, Welcome(str(run.paths.directory), run.token, run.scheduling))
@@ -125,7 +125,7 @@ class Master:
         self._look_after_ranks()
         self._leave_overdue_hosts_out()
         if accepted:
-            self._attempts.publish(accepted)
+            self._outcomes.publish(accepted)
         self._hand_out()
         if self._ledger.stuck:
             self._bar_what_waits()
@@ -166,13 +166,13 @@ class Master:
         if reason:
             self._say(f"rank {rank} on {hello.host} is left out: {reason}")
             self._run.left_out.append(reason)
-            self._attempts.write(LeftOut(hello.host, rank, reason, time.time()))
+            self._outcomes.write(LeftOut(hello.host, rank, reason, time.time()))
             self._channel.send(rank, Stop("left out"))
 
     def _take_leave(self, rank: int) -> None:
         for given in self._placement.given(rank):
             # What was on its way to a rank that left never began.
-            self._attempts.free(given.job, given.attempt, f"rank {rank} left before it began")
+            self._outcomes.free(given.job, given.attempt, f"rank {rank} left before it began")
         self._placement.leave(rank)
         self._expected.discard(rank)
         self._present.discard(rank)
@@ -225,9 +225,9 @@ class Master:
         self._run.left_out.append(reason)
         given = self._placement.given(rank)
         for running in given[:1]:
-            self._attempts.lose(running.job, running.attempt, reason, running.since)
+            self._outcomes.lose(running.job, running.attempt, reason, running.since)
         for waiting in given[1:]:
-            self._attempts.free(waiting.job, waiting.attempt, f"{reason} before it began")
+            self._outcomes.free(waiting.job, waiting.attempt, f"{reason} before it began")
 
     def _bar_what_waits(self) -> None:
         """Fail the jobs that wait for others which failed for good."""
@@ -237,7 +237,7 @@ class Master:
             if len(waiting):
                 reason = self._why_barred(kind, int(waiting[0]))
                 self._say(f"{len(waiting)} {kind.name.lower()} jobs cannot start: {reason}")
-                self._attempts.write(Barred(kind, reason))
+                self._outcomes.write(Barred(kind, reason))
 
     def _why_barred(self, kind: Kind, number: int) -> str:
         if kind is Kind.MERGE:
@@ -255,7 +255,7 @@ class Master:
     def _take_report(self, rank: int, report: Report) -> bool:
         """Journal a report; True when its outputs are to be published."""
         self._placement.ended(rank, report.job, report.attempt)
-        if not self._attempts.take(report):
+        if not self._outcomes.take(report):
             return False
         kind = Kind(int(self._ledger.jobs["kind"][report.job]))
         self._clock.measured(kind, report.wall_s)
@@ -265,7 +265,7 @@ class Master:
     def _hand_out(self) -> None:
         if self._stopping:
             return
-        self._attempts.end_pauses()
+        self._outcomes.end_pauses()
         while (chosen := self._placement.choose(self._clock.fits)) is not None:
             self._give(*chosen)
         while (chosen := self._placement.choose_ahead(self._most, self._fits_behind)) is not None:
@@ -276,7 +276,7 @@ class Master:
             self._ask_back(self._placement.to_give_back(time.time() - _PATIENCE_S))
 
     def _give(self, number: int, rank: int) -> None:
-        job = self._attempts.begin(number, rank, self._placement.host(rank))
+        job = self._outcomes.begin(number, rank, self._placement.host(rank))
         self._placement.started(rank, number, job.attempt)
         self._channel.send(rank, Assign(job))
 
@@ -361,7 +361,7 @@ class Master:
             self._run.drop_event_files()
         reason = self._stopping if left else ""
         state = "complete" if exit_code == 0 else "incomplete"
-        self._attempts.write(
+        self._outcomes.write(
             Ended(time.time(), state, exit_code, done, failed, left, reason, self._run.launch)
         )
         self._run.journal.sync()

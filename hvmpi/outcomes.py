@@ -22,10 +22,10 @@ from hvmpi.campaign.run import Run
 from hvmpi.messages import Report
 from hvmpi.publication import obstacle, publish, withdraw
 
-__all__ = ["Attempts"]
+__all__ = ["Outcomes"]
 
 
-class Attempts:
+class Outcomes:
     """Journals what happens to the attempts of a run, and places or removes what they brought.
 
     Parameters
@@ -168,7 +168,7 @@ class Attempts:
             if accepted.outputs and not self._place(accepted):
                 continue
             self.write(Published(number, accepted.attempt))
-            # Attempts without a step write no logs.
+            # Outcomes without a step write no logs.
             has_logs = accepted.steps or accepted.attempt > 1
             if has_logs and not self._run.settings.keep_logs:
                 shutil.rmtree(self._run.paths.job_logs(number), ignore_errors=True)
