@@ -16,6 +16,9 @@ from hvmpi.campaign.jobs import JobState, Kind
 __all__ = ["Ready", "ReadyJobs"]
 
 
+_READY = int(JobState.READY)
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A job that may start.
@@ -39,28 +42,28 @@ class _Group:
     `head` is what `ReadyJobs` has in its list for this group.
     """
 
-    __slots__ = ("_heap", "_next", "_row", "avoid", "head", "kind")
+    __slots__ = ("_end", "_heap", "_next", "_row", "avoid", "head", "kind")
 
     def __init__(self, kind: Kind, avoid: tuple[int, ...], jobs: Sequence[int] = ()) -> None:
         self.kind = kind
         self.avoid = avoid
         self.head: Ready | None = None
         self._row = jobs
-        self._next = 0
+        self._next, self._end = 0, len(jobs)
         self._heap: list[int] = []
 
     def push(self, job: int) -> None:
         heapq.heappush(self._heap, job)
 
     def lowest(self) -> int | None:
-        row = int(self._row[self._next]) if self._next < len(self._row) else None
+        row = int(self._row[self._next]) if self._next < self._end else None
         if self._heap and (row is None or self._heap[0] <= row):
             return self._heap[0]
         return row
 
-    def drop(self, job: int) -> None:
+    def drop(self) -> None:
         """Drop the lowest."""
-        if self._heap and self._heap[0] == job:
+        if self._heap and self._heap[0] == self.lowest():
             heapq.heappop(self._heap)
         else:
             self._next += 1
@@ -140,21 +143,21 @@ class ReadyJobs:
         while place < len(self._heads):
             job, group = self._heads[place]
             head = group.head
-            is_new = head is not None and head.job == job and (not heads or heads[-1] is not head)
-            if head is not None and is_new and self._belongs(job, group):
+            # An entry that is out of date, or there twice, stands for no group.
+            stands = head is not None and head.job == job and (not heads or heads[-1] is not head)
+            if head is not None and stands and self._belongs(job, group):
                 heads.append(head)
                 place += 1
                 continue
             del self._heads[place]
-            # An entry that is out of date, or there twice, stands for no group.
-            if is_new:
+            if stands:
+                group.drop()
                 self._put_head(group)
         return heads
 
     def _put_head(self, group: _Group) -> None:
         """Put the head of a group among the others, behind all that are lower."""
-        while (job := group.lowest()) is not None and not self._belongs(job, group):
-            group.drop(job)
+        job = group.lowest()
         if job is None:
             group.head = None
             del self._groups[group.kind, group.avoid]
@@ -164,7 +167,7 @@ class ReadyJobs:
 
     def _belongs(self, job: int, group: _Group) -> bool:
         return (
-            self._states.item(job) == JobState.READY
+            self._states.item(job) == _READY
             and job not in self._held
             and self._avoid.get(job, ()) == group.avoid
         )
