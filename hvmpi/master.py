@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hvmpi.ahead import Ahead
-from hvmpi.attempts import Attempts
 from hvmpi.campaign.jobs import JobState, Kind
 from hvmpi.campaign.journal import Barred, Ended, LeftOut
 from hvmpi.campaign.run import Run
@@ -30,6 +29,7 @@ from hvmpi.messages import (
     Stop,
     Welcome,
 )
+from hvmpi.outcomes import Outcomes
 from hvmpi.placement import Given, Placement
 from hvmpi.preflight import Hosts, Standing, faults, misfit
 from hvmpi.wallclock import WallClock
@@ -65,7 +65,7 @@ class Master:
         self._ledger = run.ledger
         self._channel = channel
         self._say = say
-        self._attempts = Attempts(run, say)
+        self._outcomes = Outcomes(run, say)
         self._placement = Placement(run.ledger, run.settings, run.cores)
         self._duplicates = Duplicates(run.ledger, self._placement)
         self._ahead = Ahead()
@@ -94,7 +94,7 @@ class Master:
 
     def begin(self) -> None:
         """Finish what the last master had accepted, and greet the workers."""
-        self._attempts.publish(list(self._ledger.accepted))
+        self._outcomes.publish(list(self._ledger.accepted))
         run = self._run
         for rank in sorted(self._expected):
             self._channel.send(rank, Welcome(str(run.paths.directory), run.token, run.scheduling))
@@ -127,8 +127,12 @@ class Master:
         self._look_after_ranks()
         self._leave_overdue_hosts_out()
         if accepted:
+<<<<<<< HEAD
             self._attempts.publish(accepted)
             self._run.order.look()
+=======
+            self._outcomes.publish(accepted)
+>>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91
         self._hand_out()
         if self._ledger.stuck:
             self._bar_what_waits()
@@ -169,13 +173,13 @@ class Master:
         if reason:
             self._say(f"rank {rank} on {hello.host} is left out: {reason}")
             self._run.left_out.append(reason)
-            self._attempts.write(LeftOut(hello.host, rank, reason, time.time()))
+            self._outcomes.write(LeftOut(hello.host, rank, reason, time.time()))
             self._channel.send(rank, Stop("left out"))
 
     def _take_leave(self, rank: int) -> None:
         for given in self._placement.given(rank):
             # What was on its way to a rank that left never began.
-            self._attempts.free(given.job, given.attempt, f"rank {rank} left before it began")
+            self._outcomes.free(given.job, given.attempt, f"rank {rank} left before it began")
         self._placement.leave(rank)
         self._expected.discard(rank)
         self._present.discard(rank)
@@ -228,9 +232,9 @@ class Master:
         self._run.left_out.append(reason)
         given = self._placement.given(rank)
         for running in given[:1]:
-            self._attempts.lose(running.job, running.attempt, reason, running.since)
+            self._outcomes.lose(running.job, running.attempt, reason, running.since)
         for waiting in given[1:]:
-            self._attempts.free(waiting.job, waiting.attempt, f"{reason} before it began")
+            self._outcomes.free(waiting.job, waiting.attempt, f"{reason} before it began")
 
     def _bar_what_waits(self) -> None:
         """Fail the jobs that wait for others which failed for good."""
@@ -240,7 +244,7 @@ class Master:
             if len(waiting):
                 reason = self._why_barred(kind, int(waiting[0]))
                 self._say(f"{len(waiting)} {kind.name.lower()} jobs cannot start: {reason}")
-                self._attempts.write(Barred(kind, reason))
+                self._outcomes.write(Barred(kind, reason))
 
     def _why_barred(self, kind: Kind, number: int) -> str:
         if kind is Kind.MERGE:
@@ -258,7 +262,7 @@ class Master:
     def _take_report(self, rank: int, report: Report) -> bool:
         """Journal a report; True when its outputs are to be published."""
         self._placement.ended(rank, report.job, report.attempt)
-        if not self._attempts.take(report):
+        if not self._outcomes.take(report):
             return False
         for other, cancel in self._duplicates.settled(report.job, report.attempt):
             self._channel.send(other, cancel)
@@ -270,7 +274,7 @@ class Master:
     def _hand_out(self) -> None:
         if self._stopping:
             return
-        self._attempts.end_pauses()
+        self._outcomes.end_pauses()
         while (chosen := self._placement.choose(self._clock.fits)) is not None:
             self._give(*chosen)
         ready = self._ledger.counts[JobState.READY] if self._ledger.ready() else 0
@@ -286,9 +290,14 @@ class Master:
             for one in self._duplicates.due(now, time.time(), self._clock.fits):
                 self._double(one)
 
+<<<<<<< HEAD
     def _give(self, number: int, rank: int, reason: str = "") -> int:
         """Send a job to a rank; give the attempt that it is."""
         job = self._attempts.begin(number, rank, self._placement.host(rank), reason)
+=======
+    def _give(self, number: int, rank: int) -> None:
+        job = self._outcomes.begin(number, rank, self._placement.host(rank))
+>>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91
         self._placement.started(rank, number, job.attempt)
         self._channel.send(rank, Assign(job))
         return job.attempt
@@ -378,7 +387,7 @@ class Master:
             self._run.drop_event_files()
         reason = self._stopping if left else ""
         state = "complete" if exit_code == 0 else "incomplete"
-        self._attempts.write(
+        self._outcomes.write(
             Ended(time.time(), state, exit_code, done, failed, left, reason, self._run.launch)
         )
         self._run.journal.sync()

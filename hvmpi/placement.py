@@ -184,10 +184,9 @@ class Placement:
             host = self._hosts[name] = _Host(name, has)
         # Where mpirun binds ranks to cores, one may see less of its host than another.
         host.cores = has
-        host.ranks.add(rank)
         self._host_of[rank] = host
         self._given[rank] = deque()
-        self._see(rank)
+        self._bring_in(rank, host)
         return ""
 
     def leave(self, rank: int) -> None:
@@ -246,16 +245,21 @@ class Placement:
         """Take into account that a silent rank was heard again."""
         host = self._host_of[rank]
         host.silent.discard(rank)
+        self._bring_in(rank, host)
+
+    def _bring_in(self, rank: int, host: _Host) -> None:
         host.ranks.add(rank)
-        self._see(rank)
+        self._working.add(host.name)
+        self._see(rank, len(self._given[rank]))
 
     def started(self, rank: int, job: int, attempt: int) -> None:
         """Take into account that a rank has another job, which it runs after those before."""
         kind = self._ledger.kind(job)
         cores = self._cores.get(kind, 0)
         self._host_of[rank].used += cores
-        self._given[rank].append(Given(job, attempt, kind, cores, time.time()))
-        self._see(rank)
+        row = self._given[rank]
+        row.append(Given(job, attempt, kind, cores, time.time()))
+        self._see(rank, len(row))
 
     def ended(self, rank: int, job: int, attempt: int) -> None:
         """Take into account that a rank does not have that job any more."""
@@ -276,13 +280,16 @@ class Placement:
         host = self._host_of[rank]
         host.used -= given.cores
         if rank in host.ranks:
-            self._see(rank)
+            self._see(rank, len(row))
 
-    def _see(self, rank: int) -> None:
-        """Bring the books up to date of a rank that may get jobs."""
-        host, load = self._host_of[rank], len(self._given[rank])
-        self._working.add(host.name)
+    def _see(self, rank: int, load: int) -> None:
+        """Bring the books up to date of a rank that may get jobs, and has one more or less."""
         self._loads.put(rank, load)
+        if load > 1:
+            self._ahead[rank] = None
+            return
+        self._ahead.pop(rank, None)
+        host = self._host_of[rank]
         if load:
             host.idle.discard(rank)
             if not host.idle:
@@ -290,10 +297,6 @@ class Placement:
         else:
             host.idle.add(rank)
             self._with_idle[host.name] = host
-        if load > 1:
-            self._ahead.setdefault(rank)
-        else:
-            self._ahead.pop(rank, None)
 
     def choose(self, fits: Callable[[Kind], bool] = lambda _: True) -> tuple[int, int] | None:
         """Give a job that can start and an idle rank for it; None where there is no such pair.
@@ -359,13 +362,11 @@ class Placement:
         for ready in self._ledger.ready():
             if ready.avoid:
                 continue
-            lightest = self._loads.lightest(self._last(ready.job))
-            if lightest is None:
+            last = self._last(ready.job)
+            load, rank = (self._loads.lightest(last) if last >= 0 else None) or lightest
+            if load >= most(ready.kind) or rank == last:
                 return None
-            load, rank = lightest
-            if load >= most(ready.kind) or rank == self._last(ready.job):
-                return None
-            if self._host_of[rank].name in self._holding():
+            if self._held and self._host_of[rank].name in self._holding():
                 return None
             return (ready.job, rank) if fits(ready.kind, self._given[rank]) else None
         return None

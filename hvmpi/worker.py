@@ -267,7 +267,7 @@ class Worker:
                 shutil.rmtree(paths.tmp, ignore_errors=True)
                 make_private(paths.tmp, run.paths.tmp)
             else:
-                self._finish(attempt, Outcome.DONE, "", events_out=job.events)
+                self._deliver(attempt)
         except OSError as error:
             failure = class_of_error(error)
             self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error), failure=failure)
@@ -300,6 +300,8 @@ class Worker:
 
     def _start(self, attempt: _Attempt, step: Step) -> None:
         run = self._known_run()
+        # Whatever the payload does to this rank, what ended before it is known.
+        self._channel.post()
         try:
             attempt.execution = Execution(
                 step,
@@ -389,16 +391,17 @@ class Worker:
     def _deliver(self, attempt: _Attempt) -> None:
         run = self._known_run()
         kept = [o for o in attempt.outputs if o.product in run.settings.brought]
+        if not kept:
+            self._delivered(attempt, ())
+            return
         bring = Errand(
             lambda: tuple(_bring(run, attempt.job, output) for output in kept),
             _errand_patience(run.settings.lease),
         )
         attempt.errand = bring
-        attempt.then = partial(self._delivered, attempt, bring)
+        attempt.then = partial(self._brought, attempt, bring)
 
-    def _delivered(self, attempt: _Attempt, bring: Errand[tuple[Output, ...]]) -> None:
-        run = self._known_run()
-        events_out = attempt.job.events if attempt.events_out < 0 else attempt.events_out
+    def _brought(self, attempt: _Attempt, bring: Errand[tuple[Output, ...]]) -> None:
         try:
             outputs = bring.result()
         except OSError as error:
@@ -406,6 +409,11 @@ class Worker:
             failure = class_of_error(error)
             self._finish(attempt, Outcome.SETUP_FAILED, reason, failure=failure)
             return
+        self._delivered(attempt, outputs)
+
+    def _delivered(self, attempt: _Attempt, outputs: tuple[Output, ...]) -> None:
+        run = self._known_run()
+        events_out = attempt.job.events if attempt.events_out < 0 else attempt.events_out
         if self.orphaned_at is not None:
             # Nobody will hear of them.
             for output in outputs:

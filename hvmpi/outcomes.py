@@ -25,12 +25,12 @@ from hvmpi.campaign.run import Run
 from hvmpi.messages import Report
 from hvmpi.publication import obstacle, publish, withdraw
 
-__all__ = ["Attempts"]
+__all__ = ["Outcomes"]
 
 _LATE = "another attempt of its job was done before"
 
 
-class Attempts:
+class Outcomes:
     """Journals what happens to the attempts of a run, and places or removes what they brought.
 
     Parameters
@@ -193,6 +193,7 @@ class Attempts:
             if accepted.outputs and not self._place(accepted):
                 continue
             self.write(Published(number, accepted.attempt))
+<<<<<<< HEAD:hvmpi/attempts.py
             # Attempts without a step write no logs.
             if accepted.steps or accepted.attempt > 1:
                 self._remove_logs(number)
@@ -201,6 +202,12 @@ class Attempts:
         """Remove the logs of a job that is done, unless they are to be kept."""
         if self._ledger.state(job) is JobState.DONE and not self._run.settings.keep_logs:
             shutil.rmtree(self._run.paths.job_logs(job), ignore_errors=True)
+=======
+            # Outcomes without a step write no logs.
+            has_logs = accepted.steps or accepted.attempt > 1
+            if has_logs and not self._run.settings.keep_logs:
+                shutil.rmtree(self._run.paths.job_logs(number), ignore_errors=True)
+>>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91:hvmpi/outcomes.py
 
     def _place(self, accepted: Accepted) -> bool:
         """Give a job's outputs their final names; False where that cannot be."""
