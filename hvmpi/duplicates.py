@@ -130,6 +130,8 @@ class Duplicates:
 
     def to_yield(self, wanted: int) -> list[tuple[int, Cancel]]:
         """Give up so many duplicates, if there are; give what their ranks are to be told."""
+        if not self._second or not wanted:
+            return []
         told = []
         for job, (attempt, rank) in list(self._second.items())[:wanted]:
             del self._second[job]

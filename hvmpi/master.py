@@ -127,12 +127,8 @@ class Master:
         self._look_after_ranks()
         self._leave_overdue_hosts_out()
         if accepted:
-<<<<<<< HEAD
-            self._attempts.publish(accepted)
-            self._run.order.look()
-=======
             self._outcomes.publish(accepted)
->>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91
+            self._run.order.look()
         self._hand_out()
         if self._ledger.stuck:
             self._bar_what_waits()
@@ -286,18 +282,13 @@ class Master:
         if now - self._asked_back_at > _PATIENCE_S:
             self._asked_back_at = now
             self._ask_back(self._placement.to_give_back(time.time() - _PATIENCE_S))
-        if self._run.settings.duplicates and not (ready or self._placement.ahead):
+        if self._run.settings.duplicates and not (ready or self._placement.has_ahead):
             for one in self._duplicates.due(now, time.time(), self._clock.fits):
                 self._double(one)
 
-<<<<<<< HEAD
     def _give(self, number: int, rank: int, reason: str = "") -> int:
         """Send a job to a rank; give the attempt that it is."""
-        job = self._attempts.begin(number, rank, self._placement.host(rank), reason)
-=======
-    def _give(self, number: int, rank: int) -> None:
-        job = self._outcomes.begin(number, rank, self._placement.host(rank))
->>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91
+        job = self._outcomes.begin(number, rank, self._placement.host(rank), reason)
         self._placement.started(rank, number, job.attempt)
         self._channel.send(rank, Assign(job))
         return job.attempt

@@ -193,7 +193,6 @@ class Outcomes:
             if accepted.outputs and not self._place(accepted):
                 continue
             self.write(Published(number, accepted.attempt))
-<<<<<<< HEAD:hvmpi/attempts.py
             # Attempts without a step write no logs.
             if accepted.steps or accepted.attempt > 1:
                 self._remove_logs(number)
@@ -202,12 +201,6 @@ class Outcomes:
         """Remove the logs of a job that is done, unless they are to be kept."""
         if self._ledger.state(job) is JobState.DONE and not self._run.settings.keep_logs:
             shutil.rmtree(self._run.paths.job_logs(job), ignore_errors=True)
-=======
-            # Outcomes without a step write no logs.
-            has_logs = accepted.steps or accepted.attempt > 1
-            if has_logs and not self._run.settings.keep_logs:
-                shutil.rmtree(self._run.paths.job_logs(number), ignore_errors=True)
->>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91:hvmpi/outcomes.py
 
     def _place(self, accepted: Accepted) -> bool:
         """Give a job's outputs their final names; False where that cannot be."""

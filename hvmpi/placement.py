@@ -147,6 +147,11 @@ class Placement:
         return bool(self._with_idle)
 
     @property
+    def has_ahead(self) -> bool:
+        """Whether a job waits at a rank until those before it have ended."""
+        return bool(self._ahead)
+
+    @property
     def ahead(self) -> int:
         """Jobs that wait at a rank until those before them have ended."""
         return sum(len(self._given[rank]) - 1 for rank in self._ahead)

@@ -43,49 +43,29 @@ class _Group:
     has in its list for this group.
     """
 
-<<<<<<< HEAD
-    __slots__ = ("_heap", "_next", "_row", "avoid", "head", "kind", "place")
-=======
-    __slots__ = ("_end", "_heap", "_next", "_row", "avoid", "head", "kind")
->>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91
+    __slots__ = ("_end", "_heap", "_next", "_row", "avoid", "head", "kind", "place")
 
     def __init__(self, kind: Kind, avoid: tuple[int, ...], places: Sequence[int] = ()) -> None:
         self.kind = kind
         self.avoid = avoid
         self.head: Ready | None = None
-<<<<<<< HEAD
         self.place = -1
         self._row = places
-        self._next = 0
-=======
-        self._row = jobs
-        self._next, self._end = 0, len(jobs)
->>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91
+        self._next, self._end = 0, len(places)
         self._heap: list[int] = []
 
     def push(self, place: int) -> None:
         heapq.heappush(self._heap, place)
 
-<<<<<<< HEAD
     def first(self) -> int | None:
-        row = int(self._row[self._next]) if self._next < len(self._row) else None
-=======
-    def lowest(self) -> int | None:
         row = int(self._row[self._next]) if self._next < self._end else None
->>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91
         if self._heap and (row is None or self._heap[0] <= row):
             return self._heap[0]
         return row
 
-<<<<<<< HEAD
-    def drop(self, place: int) -> None:
-        """Drop the first."""
-        if self._heap and self._heap[0] == place:
-=======
     def drop(self) -> None:
-        """Drop the lowest."""
-        if self._heap and self._heap[0] == self.lowest():
->>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91
+        """Drop the first."""
+        if self._heap and self._heap[0] == self.first():
             heapq.heappop(self._heap)
         else:
             self._next += 1
@@ -197,52 +177,29 @@ class ReadyJobs:
         while at < len(self._heads):
             place, group = self._heads[at]
             head = group.head
-<<<<<<< HEAD
-            is_new = head is not None and group.place == place
-            is_new &= not heads or heads[-1] is not head
-            if head is not None and is_new and self._belongs(head.job, group):
-=======
             # An entry that is out of date, or there twice, stands for no group.
-            stands = head is not None and head.job == job and (not heads or heads[-1] is not head)
-            if head is not None and stands and self._belongs(job, group):
->>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91
+            stands = head is not None and group.place == place
+            stands = stands and (not heads or heads[-1] is not head)
+            if head is not None and stands and self._belongs(head.job, group):
                 heads.append(head)
                 at += 1
                 continue
-<<<<<<< HEAD
             del self._heads[at]
-            # An entry that is out of date, or there twice, stands for no group.
-            if is_new:
-=======
-            del self._heads[place]
             if stands:
                 group.drop()
->>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91
                 self._put_head(group)
         return heads
 
     def _put_head(self, group: _Group) -> None:
-<<<<<<< HEAD
         """Put the head of a group among the others, behind all that come before it."""
-        while (place := group.first()) is not None:
-            job = place if self._job_at is None else self._job_at.item(place)
-            if self._belongs(job, group):
-                group.place, group.head = place, Ready(job, group.kind, group.avoid)
-                insort(self._heads, (place, group), key=_place)
-                return
-            group.drop(place)
-        group.head = None
-        del self._groups[group.kind, group.avoid]
-=======
-        """Put the head of a group among the others, behind all that are lower."""
-        job = group.lowest()
-        if job is None:
+        place = group.first()
+        if place is None:
             group.head = None
             del self._groups[group.kind, group.avoid]
         else:
-            group.head = Ready(job, group.kind, group.avoid)
-            insort(self._heads, (job, group), key=_number)
->>>>>>> 756373eb2daaf59475aa38393daa4d65caf48c91
+            job = place if self._job_at is None else self._job_at.item(place)
+            group.place, group.head = place, Ready(job, group.kind, group.avoid)
+            insort(self._heads, (place, group), key=_place)
 
     def _belongs(self, job: int, group: _Group) -> bool:
         return (
