@@ -25,6 +25,8 @@ _LEAST_FINISHED = 8
 _MARGIN = 1.5
 """How many times longer than a fresh attempt the running one must be expected to go on."""
 _LEAST_GAIN_S = 1.0
+_SPEECHLESS_S = 5.0
+"""Within what a rank gives back what it has not begun, unless it hangs."""
 
 _FIRST = "attempt {} of its job was done before"
 _NEEDED = "its rank is needed for jobs that have no attempt yet"
@@ -141,6 +143,10 @@ class Duplicates:
 
     def _slow(self, unix_s: float) -> Iterator[_Slow]:
         """Find the attempts that are expected to go on for longer than a fresh one would take."""
+        for rank, given in self._placement.not_given_back(unix_s - _SPEECHLESS_S):
+            if self._is_alone(given):
+                reason = f"rank {rank} has not begun it, and does not give it back"
+                yield _Slow(given.job, rank, given.kind, float("inf"), reason)
         running = [one for one in self._placement.running_first() if self._is_alone(one[1])]
         if not running:
             return

@@ -282,7 +282,7 @@ class Master:
         if now - self._asked_back_at > _PATIENCE_S:
             self._asked_back_at = now
             self._ask_back(self._placement.to_give_back(time.time() - _PATIENCE_S))
-        if self._run.settings.duplicates and not (ready or self._placement.has_ahead):
+        if self._run.settings.duplicates and not ready:
             for one in self._duplicates.due(now, time.time(), self._clock.fits):
                 self._double(one)
 

@@ -79,9 +79,10 @@ class Outcomes:
             self._drop(report)
             # What it wrote since those of its job were removed.
             self._remove_logs(report.job)
-            report = structs.replace(
-                report, outcome=Outcome.INTERRUPTED, failure=FailureClass.NONE, reason=_LATE
-            )
+            if report.outcome is not Outcome.INTERRUPTED:
+                report = structs.replace(
+                    report, outcome=Outcome.INTERRUPTED, failure=FailureClass.NONE, reason=_LATE
+                )
         if report.outcome is not Outcome.DONE:
             self.fail(report)
             return False

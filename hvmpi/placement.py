@@ -46,7 +46,7 @@ class Given:
     kind : Kind
     cores : int
     since : float
-        Unix seconds: when it came to the front, before that when it was given.
+        Unix seconds: when it came to the front, before that when it was given or asked back.
     asked_back : bool
         Whether the rank was told to give it back.
     """
@@ -147,11 +147,6 @@ class Placement:
         return bool(self._with_idle)
 
     @property
-    def has_ahead(self) -> bool:
-        """Whether a job waits at a rank until those before it have ended."""
-        return bool(self._ahead)
-
-    @property
     def ahead(self) -> int:
         """Jobs that wait at a rank until those before them have ended."""
         return sum(len(self._given[rank]) - 1 for rank in self._ahead)
@@ -222,6 +217,15 @@ class Placement:
     def running_first(self) -> list[tuple[int, Given]]:
         """Give what each rank runs."""
         return [(rank, row[0]) for rank, row in self._given.items() if row]
+
+    def not_given_back(self, since: float) -> list[tuple[int, Given]]:
+        """Give what ranks were asked to give back before a time, Unix seconds, and still have."""
+        return [
+            (rank, given)
+            for rank in self._ahead
+            for given in list(self._given[rank])[1:]
+            if given.asked_back and given.since < since
+        ]
 
     def rank_of(self, job: int, attempt: int) -> int | None:
         """Give the rank that has an attempt; None where none does."""
@@ -397,7 +401,7 @@ class Placement:
         waiting = [given for given in list(row)[1:] if not given.asked_back]
         wanted = waiting[len(waiting) // 2 :] if half else waiting
         for given in wanted:
-            given.asked_back = True
+            given.asked_back, given.since = True, time.time()
         return wanted
 
     def _allowed(self, ready: Ready) -> Sequence[_Host]:

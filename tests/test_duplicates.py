@@ -20,7 +20,7 @@ from hvmpi.campaign.replay import replay
 from hvmpi.campaign.retry import Spent
 from hvmpi.duplicates import remaining_s
 from hvmpi.messages import Assign, Cancel, GiveBack, Message
-from tests.conftest import Place, RunOnDisk
+from tests.conftest import Place, RunOnDisk, shell
 from tests.test_master import Table, failed, hello, set_up
 
 USUAL_S = 30.0
@@ -282,3 +282,41 @@ def _most_at_once(path: Path) -> int:
         elif isinstance(entry, journal.Accepted | journal.Failed):
             under_way[entry.job] -= 1
     return most
+
+
+# Real ranks
+
+
+def test_a_payload_that_hangs_is_overtaken_by_a_second_attempt(place: Place) -> None:
+    place.event_file("304795.60.1", range(1, 61))
+    # The first attempt of job 20 would take ten minutes, others a twentieth of a second.
+    script = '[ "$1$2" != 201 ] || exec sleep 600; sleep 0.05; echo "$1 $2" > "$4"'
+    words = ("reconstruct", "--evnt-dir", place.root / "evnt", "-b2", *shell(script))
+    answer = place.mpirun(3, *words)
+    assert answer.code == 0, answer.err
+    assert "job 20 gets a second attempt" in answer.out
+    run = place.run()
+    status = run.status()
+    assert status.jobs["state"].tolist() == ["done"] * 30
+    of_it = status.attempts[status.attempts["job"] == 20]
+    assert of_it["outcome"].tolist() == ["interrupted", "done"]
+    assert of_it["reason"].tolist() == ["attempt 2 of its job was done before", ""]
+    assert (run.directory / "aod/304795.60.1.2.40.aod.txt").read_text() == "20 2\n"
+    assert not (run.directory / "logs").exists()
+    assert not (run.directory / "tmp").exists()
+    assert place.hvmpi("verify").code == 0
+
+
+def test_a_rank_that_is_stopped_keeps_nobody_waiting_and_a_rerun_finds_all_done(
+    place: Place,
+) -> None:
+    place.event_file("304795.60.1", range(1, 61))
+    script = '[ "$1$2" != 201 ] || kill -STOP $PPID $$; sleep 0.05; echo "$1 $2" > "$4"'
+    words = ("reconstruct", "--evnt-dir", place.root / "evnt", "-b2", *shell(script))
+    answer = place.mpirun(3, *words)
+    assert answer.code == 0, answer.err
+    run = place.run()
+    assert run.status().jobs["state"].tolist() == ["done"] * 30
+    assert place.hvmpi("verify").code == 0
+    assert place.hvmpi("rerun", run.timestamp).code == 0
+    assert len(run.files("aod")) == 30

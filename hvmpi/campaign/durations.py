@@ -101,7 +101,9 @@ class Durations:
         course = self._courses.get((kind, run_number))
         return self._event_s.get(kind) if course is None else course.event_s
 
-    def expected_s(self, jobs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def expected_s(
+        self, jobs: npt.NDArray[Any], unmeasured_s: float | None = None
+    ) -> npt.NDArray[np.float64]:
         """Give the wall time that each job is expected to take, s.
 
         Where nothing of its kind was measured, an event is taken to last a second: jobs of one
@@ -111,6 +113,9 @@ class Durations:
         ----------
         jobs : ndarray of shape (n_jobs,)
             With ``kind``, ``run_number``, ``first_event`` and ``events``.
+        unmeasured_s : float, optional
+            Of a job of a sample of which nothing was measured; by default its events are taken to
+            last as long as those of other samples.
 
         Returns
         -------
@@ -121,6 +126,8 @@ class Durations:
             course = self._courses.get((kind, run_number))
             if course is not None:
                 expected[rows] = course.expected_s(jobs[rows])
+            elif unmeasured_s is not None:
+                expected[rows] = unmeasured_s
             else:
                 expected[rows] *= self._event_s.get(Kind(kind), 1.0)
         return expected
