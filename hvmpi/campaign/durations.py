@@ -102,7 +102,7 @@ class Durations:
         return self._event_s.get(kind) if course is None else course.event_s
 
     def expected_s(
-        self, jobs: npt.NDArray[Any], unmeasured_s: float | None = None
+        self, jobs: npt.NDArray[Any], scout_s: float | None = None
     ) -> npt.NDArray[np.float64]:
         """Give the wall time that each job is expected to take, s.
 
@@ -113,9 +113,9 @@ class Durations:
         ----------
         jobs : ndarray of shape (n_jobs,)
             With ``kind``, ``run_number``, ``first_event`` and ``events``.
-        unmeasured_s : float, optional
-            Of a job of a sample of which nothing was measured; by default its events are taken to
-            last as long as those of other samples.
+        scout_s : float, optional
+            What is given for the first job of a sample of which nothing was measured; of its others
+            the events are taken to last as long as those of other samples.
 
         Returns
         -------
@@ -126,10 +126,10 @@ class Durations:
             course = self._courses.get((kind, run_number))
             if course is not None:
                 expected[rows] = course.expected_s(jobs[rows])
-            elif unmeasured_s is not None:
-                expected[rows] = unmeasured_s
-            else:
-                expected[rows] *= self._event_s.get(Kind(kind), 1.0)
+                continue
+            expected[rows] *= self._event_s.get(Kind(kind), 1.0)
+            if scout_s is not None:
+                expected[rows[0]] = scout_s
         return expected
 
 

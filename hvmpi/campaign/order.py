@@ -21,8 +21,8 @@ _LAST_LOOK = 4096
 class StartOrder:
     """The order of a campaign's jobs, which gets better as it becomes known how long they take.
 
-    Once some are done, samples of which none is go first: one that turns out to take longest must
-    not be found out about at the end.
+    Once some are done, a job of each sample of which none is goes first: one that turns out to take
+    longest must not be found out about at the end.
 
     Parameters
     ----------

@@ -105,12 +105,12 @@ def test_the_sample_that_turns_out_to_take_longest_goes_first(place: Place) -> N
         return 100.0 if job.number in slow else 10.0
 
     started = _started(campaign(place.root, 4, takes, "--job-size=1", "--no-duplicates"))
-    # All are taken to be alike until 16 are done; then what is not known goes first, and once some
-    # of each sample are done, the slow one.
+    # All are taken to be alike until 16 are done; then a job of each other sample goes first, and
+    # once these are done, all of the slow one.
     assert started[:16] == list(range(16))
-    assert set(started[30:40]) <= set(slow)
+    assert {40, 80} <= set(started[16:24])
     assert max(map(started.index, slow)) < 80
-    assert set(started[-20:]).isdisjoint(slow)
+    assert set(started[-40:]).isdisjoint(slow)
 
 
 def test_jobs_of_fewer_events_start_last(place: Place) -> None:
