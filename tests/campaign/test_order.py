@@ -109,8 +109,8 @@ def test_the_sample_that_turns_out_to_take_longest_goes_first(place: Place) -> N
     # once these are done, all of the slow one.
     assert started[:16] == list(range(16))
     assert {40, 80} <= set(started[16:24])
-    assert max(map(started.index, slow)) < 80
-    assert set(started[-40:]).isdisjoint(slow)
+    assert max(map(started.index, slow)) <= 80
+    assert set(started[-39:]).isdisjoint(slow)
 
 
 def test_jobs_of_fewer_events_start_last(place: Place) -> None:
