@@ -143,7 +143,8 @@ class Rows:
         there = np.unique(blocks).tolist()
         taken: npt.NDArray[Any] = np.empty(len(rows), dtype=self.dtype)
         if len(there) == 1:
-            return self._blocks[there[0]].take(places, out=taken, mode="clip")
+            self._blocks[there[0]].take(places, out=taken, mode="clip")
+            return taken
         as_they_are = taken.view(f"V{self._size}")
         for block in there:
             chosen = np.flatnonzero(blocks == block)
