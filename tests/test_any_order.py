@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hvmpi import __version__
 from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import FailureClass, Job, JobState, Outcome
-from hvmpi.campaign.ledger import replay
+from hvmpi.campaign.replay import replay
 from hvmpi.campaign.plan import make_plan
 from hvmpi.campaign.run import begin_run, resume_run
 from hvmpi.channel import LocalChannel
