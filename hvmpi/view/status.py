@@ -23,7 +23,7 @@ __all__ = ["show_status"]
 
 _MOST_ROWS = 40
 _MOST_GROUPS = 10
-_STATES = ("done", "running", "ready", "waiting", "failed")
+_STATES = ("done", "running", "given ahead", "ready", "waiting", "failed")
 
 
 def show_status(directory: Path, *, state: str | None = None, all_rows: bool = False) -> None:
@@ -92,6 +92,10 @@ def _first_line(text: str) -> str:
 def _totals(status: Status) -> str:
     jobs = status.jobs
     count = Counter(jobs["state"].tolist())
+    # A rank runs one of the jobs that it has.
+    running = len(set(jobs["rank"][jobs["state"] == "running"].tolist()))
+    count["given ahead"] = count["running"] - running
+    count["running"] = running
     states = ", ".join(f"{count[state]} {state}" for state in _STATES if count[state])
     done = jobs[jobs["state"] == "done"]
     events = [
