@@ -176,6 +176,10 @@ class Ledger:
         """Give the ready job of the lowest number of each kind and hosts to avoid, lowest first."""
         return self._ready.heads()
 
+    def first_ready(self, ready: Ready, most: int) -> list[int]:
+        """Give a job of `ready`, and those of its kind that are next behind it."""
+        return self._ready.first(ready, most)
+
     def hold(self, job: int) -> None:
         """Keep a job that is ready from being given out; no state of the campaign's: a pause."""
         self._ready.hold(job)

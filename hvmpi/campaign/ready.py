@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,6 +61,11 @@ class _Group:
         if self._heap and (row is None or self._heap[0] <= row):
             return self._heap[0]
         return row
+
+    def following(self, most: int) -> npt.NDArray[Any]:
+        """Give the lowest so far as they stand in the row, without those that are heaped."""
+        row = np.asarray(self._row[self._next : min(self._next + most, self._end)])
+        return row[: np.searchsorted(row, self._heap[0])] if self._heap else row
 
     def drop(self) -> None:
         """Drop the lowest."""
@@ -155,9 +161,35 @@ class ReadyJobs:
                 self._put_head(group)
         return heads
 
+    def first(self, ready: Ready, most: int) -> list[int]:
+        """Give a head, and the jobs of its group that are next behind it of all that are ready.
+
+        Parameters
+        ----------
+        ready : Ready
+            One of `heads`; what is behind those before it is not looked at.
+        most : int
+            How many at most.
+        """
+        group = self._groups[ready.kind, ready.avoid]
+        jobs = group.following(most)
+        if not len(jobs) or jobs[0] != ready.job:
+            return [ready.job]
+        others = [job for job, other in self._heads if other is not group and job > ready.job]
+        if others:
+            jobs = jobs[: np.searchsorted(jobs, min(others))]
+        out = np.flatnonzero(self._states[jobs] != _READY)
+        found: list[int] = (jobs[: out[0]] if len(out) else jobs).tolist()
+        if self._held or self._avoid:
+            return list(itertools.takewhile(lambda job: self._belongs(job, group), found))
+        return found
+
     def _put_head(self, group: _Group) -> None:
         """Put the head of a group among the others, behind all that are lower."""
         job = group.lowest()
+        while job is not None and self._states.item(job) != _READY:
+            group.drop()
+            job = group.lowest()
         if job is None:
             group.head = None
             del self._groups[group.kind, group.avoid]
