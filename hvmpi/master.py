@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,9 +58,18 @@ class Master:
     channel : Channel
     say : callable
         Gets the lines for the person who watches.
+    gives_ahead : bool
+        Whether ranks get jobs before they ask; a worker in this process is answered at once.
     """
 
-    def __init__(self, run: Run, channel: Channel, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        channel: Channel,
+        say: Callable[[str], None],
+        *,
+        gives_ahead: bool = True,
+    ) -> None:
         self._run = run
         self._ledger = run.ledger
         self._channel = channel
@@ -68,7 +77,7 @@ class Master:
         self._outcomes = Outcomes(run, say)
         self._placement = Placement(run.ledger, run.settings, run.cores)
         self._duplicates = Duplicates(run.ledger, self._placement)
-        self._ahead = Ahead()
+        self._ahead = Ahead() if gives_ahead else None
         self._expected = set(range(1, channel.size))
         self._present = set(self._expected)
         self._leases = Leases(run.settings.lease)
@@ -110,8 +119,9 @@ class Master:
         """Handle what has come, hand out jobs; say whether anything happened."""
         accepted: list[int] = []
         messages = self._channel.receive()
-        for rank, message in messages:
+        for rank in {rank for rank, _ in messages}:
             self._hear(rank)
+        for rank, message in messages:
             if isinstance(message, Report):
                 if self._take_report(rank, message):
                     accepted.append(message.job)
@@ -264,20 +274,21 @@ class Master:
             self._channel.send(other, cancel)
         kind = self._ledger.kind(report.job)
         self._clock.measured(kind, report.wall_s)
-        self._ahead.measured(kind, report.wall_s)
+        if self._ahead is not None:
+            self._ahead.measured(kind, report.wall_s)
         return True
 
     def _hand_out(self) -> None:
         if self._stopping:
             return
         self._outcomes.end_pauses()
-        while (chosen := self._placement.choose(self._clock.fits)) is not None:
-            self._give(*chosen)
+        while (idle := self._placement.choose(self._clock.fits)) is not None:
+            self._give(*idle)
         ready = self._ledger.counts[JobState.READY] if self._ledger.ready() else 0
         for rank, cancel in self._duplicates.to_yield(ready):
             self._channel.send(rank, cancel)
-        while (chosen := self._placement.choose_ahead(self._most, self._fits_behind)) is not None:
-            self._give(*chosen)
+        if self._ahead is not None:
+            self._give_ahead(self._ahead)
         now = time.monotonic()
         if now - self._asked_back_at > _PATIENCE_S:
             self._asked_back_at = now
@@ -297,11 +308,14 @@ class Master:
         self._say(f"job {one.job} gets a second attempt, on rank {one.rank}: {one.reason}")
         self._duplicates.begun(one.job, self._give(one.job, one.rank, one.reason), one.rank)
 
-    def _most(self, kind: Kind) -> int:
-        return self._ahead.most(kind, self._ledger.counts[JobState.READY], len(self._present))
+    def _give_ahead(self, ahead: Ahead) -> None:
+        def most(kind: Kind) -> int:
+            return ahead.most(kind, self._ledger.counts[JobState.READY], len(self._present))
 
-    def _fits_behind(self, kind: Kind, given: Sequence[Given]) -> bool:
-        return self._clock.fits(kind, (one.kind for one in given))
+        while (chosen := self._placement.choose_ahead(most, self._clock.fits)) is not None:
+            jobs, rank = chosen
+            for number in jobs:
+                self._give(number, rank)
 
     def _ask_back(self, wanted: Iterable[tuple[int, Given]]) -> None:
         for rank, given in wanted:
@@ -416,7 +430,7 @@ def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = 
     -------
     Ending
     """
-    master = Master(run, channel, say)
+    master = Master(run, channel, say, gives_ahead=beside is None)
     idle = Idle()
     received: list[int] = []
 

@@ -86,7 +86,6 @@ class Outcomes:
         if report.outcome is not Outcome.DONE:
             self.fail(report)
             return False
-        outputs = [[o.product, o.part, o.path, o.size, o.sha256] for o in report.outputs]
         self.write(
             Accepted(
                 job=report.job,
@@ -94,7 +93,7 @@ class Outcomes:
                 time=time.time(),
                 wall_s=report.wall_s,
                 events_out=report.events_out,
-                outputs=outputs,
+                outputs=[[o.product, o.part, o.path, o.size, o.sha256] for o in report.outputs],
                 steps=_rows(report),
                 reason=report.reason,
                 began=report.began,

@@ -100,6 +100,7 @@ class Placement:
         self._given: dict[int, deque[Given]] = {}
         self._loads = Loads()
         self._ahead: dict[int, None] = {}
+        self._touched: set[int] = set()
         self._held: dict[int, str] = {}
 
     @property
@@ -144,11 +145,13 @@ class Placement:
     @property
     def has_idle(self) -> bool:
         """Whether a rank has nothing to do."""
+        self._see_touched()
         return bool(self._with_idle)
 
     @property
     def ahead(self) -> int:
         """Jobs that wait at a rank until those before them have ended."""
+        self._see_touched()
         return sum(len(self._given[rank]) - 1 for rank in self._ahead)
 
     def host(self, rank: int) -> str:
@@ -220,6 +223,7 @@ class Placement:
 
     def not_given_back(self, since: float) -> list[tuple[int, Given]]:
         """Give what ranks were asked to give back before a time, Unix seconds, and still have."""
+        self._see_touched()
         return [
             (rank, given)
             for rank in self._ahead
@@ -268,7 +272,7 @@ class Placement:
         self._host_of[rank].used += cores
         row = self._given[rank]
         row.append(Given(job, attempt, kind, cores, time.time()))
-        self._see(rank, len(row))
+        self._touched.add(rank)
 
     def ended(self, rank: int, job: int, attempt: int) -> None:
         """Take into account that a rank does not have that job any more."""
@@ -288,11 +292,17 @@ class Placement:
             row.remove(given)
         host = self._host_of[rank]
         host.used -= given.cores
-        if rank in host.ranks:
-            self._see(rank, len(row))
+        self._touched.add(rank)
+
+    def _see_touched(self) -> None:
+        """Bring the books up to date of the ranks that have more jobs or fewer than before."""
+        for rank in self._touched:
+            host = self._host_of.get(rank)
+            if host is not None and rank in host.ranks:
+                self._see(rank, len(self._given[rank]))
+        self._touched.clear()
 
     def _see(self, rank: int, load: int) -> None:
-        """Bring the books up to date of a rank that may get jobs, and has one more or less."""
         self._loads.put(rank, load)
         if load > 1:
             self._ahead[rank] = None
@@ -315,6 +325,7 @@ class Placement:
         fits : callable
             Says whether jobs of a kind may start at all now.
         """
+        self._see_touched()
         if not self._with_idle:
             return None
         kept = self._kept()
@@ -346,6 +357,7 @@ class Placement:
         kind : Kind
             Of the job.
         """
+        self._see_touched()
         kept, need = self._kept(), self._cores.get(kind, 0)
         hosts = [
             host for host in self._with_idle.values() if host.name not in kept and host.free >= need
@@ -354,17 +366,18 @@ class Placement:
         return min((min(host.idle) for host in others or hosts), default=None)
 
     def choose_ahead(
-        self, most: Callable[[Kind], int], fits: Callable[[Kind, Sequence[Given]], bool]
-    ) -> tuple[int, int] | None:
-        """Give a job, and the rank that is to begin it when it has done what it has.
+        self, most: Callable[[Kind], int], fits: Callable[[Kind, Sequence[Kind]], bool]
+    ) -> tuple[list[int], int] | None:
+        """Give jobs, and the rank that is to begin them when it has done what it has.
 
         Parameters
         ----------
         most : callable
             Gives the jobs of a kind that a rank may have.
         fits : callable
-            Says whether a job of a kind may start behind those that a rank has.
+            Says whether a job of a kind may start behind others.
         """
+        self._see_touched()
         lightest = None if self._counted else self._loads.lightest()
         if lightest is None or lightest[0] == 0:
             return None
@@ -373,11 +386,17 @@ class Placement:
                 continue
             last = self._last(ready.job)
             load, rank = (self._loads.lightest(last) if last >= 0 else None) or lightest
-            if load >= most(ready.kind) or rank == last:
+            room = most(ready.kind) - load
+            if room < 1 or (self._held and self._host_of[rank].name in self._holding()):
                 return None
-            if self._held and self._host_of[rank].name in self._holding():
-                return None
-            return (ready.job, rank) if fits(ready.kind, self._given[rank]) else None
+            before = [given.kind for given in self._given[rank]]
+            jobs: list[int] = []
+            for job in self._ledger.first_ready(ready, room):
+                if self._last(job) == rank or not fits(ready.kind, before):
+                    break
+                jobs.append(job)
+                before.append(ready.kind)
+            return (jobs, rank) if jobs else None
         return None
 
     def to_give_back(self, since: float) -> list[tuple[int, Given]]:
@@ -388,6 +407,7 @@ class Placement:
         since : float
             Unix seconds; what runs must have been begun before.
         """
+        self._see_touched()
         if not self._ahead or not self._with_idle.keys() - self._kept():
             return []
         for rank in self._ahead:

@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hvmpi import __version__
 from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import FailureClass, Job, JobState, Outcome
-from hvmpi.campaign.replay import replay
 from hvmpi.campaign.plan import make_plan
+from hvmpi.campaign.replay import replay
 from hvmpi.campaign.run import begin_run, resume_run
 from hvmpi.channel import LocalChannel
 from hvmpi.engine import make_engine
@@ -145,6 +145,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     def step(self) -> None:
         self.at = next(self.now)
+        for worker in self.workers.values():
+            if worker.works:
+                worker.say(Alive())
         self.master.step()
         for worker in self.workers.values():
             if worker.works:
@@ -189,9 +192,6 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def a_lease_passes(self) -> None:
         for _ in range(6 * LEASE_S):
-            for worker in self.workers.values():
-                if worker.works:
-                    worker.say(Alive())
             self.step()
 
     @rule(rank=A_RANK)

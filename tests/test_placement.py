@@ -251,22 +251,23 @@ def _ahead(scene: Scene, most: int = 2) -> list[tuple[int, int]]:
     while (
         chosen := scene.placement.choose_ahead(lambda _: most, lambda _kind, _row: True)
     ) is not None:
-        job, rank = chosen
-        attempt = int(scene.ledger.jobs["attempts"][job]) + 1
-        host = scene.placement.host(rank)
-        scene.ledger.apply(journal.Started(job, attempt, rank, host, 0.0))
-        scene.placement.started(rank, job, attempt)
-        scene.jobs[job] = rank
-        given.append(chosen)
+        jobs, rank = chosen
+        for job in jobs:
+            attempt = int(scene.ledger.jobs["attempts"][job]) + 1
+            host = scene.placement.host(rank)
+            scene.ledger.apply(journal.Started(job, attempt, rank, host, 0.0))
+            scene.placement.started(rank, job, attempt)
+            scene.jobs[job] = rank
+            given.append((job, rank))
     return given
 
 
-def test_ranks_get_jobs_ahead_in_turns_and_begin_them_in_their_order() -> None:
+def test_ranks_get_jobs_ahead_and_begin_them_in_their_order() -> None:
     scene = Scene([(SMALL, 9)], {SMALL: 1})
     scene.hosts((2, 2))
     assert _ahead(scene) == []
     scene.start()
-    assert _ahead(scene, 3) == [(2, 1), (3, 2), (4, 1), (5, 2)]
+    assert _ahead(scene, 3) == [(2, 1), (3, 1), (4, 2), (5, 2)]
     scene.end(0)
     running = scene.placement.running(1)
     assert running is not None

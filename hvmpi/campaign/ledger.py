@@ -191,6 +191,10 @@ class Ledger:
         """Let jobs start in this order from now on; no state of the campaign's."""
         self._ready.start_in(order)
 
+    def first_ready(self, ready: Ready, most: int) -> list[int]:
+        """Give a job of `ready`, and those of its kind that are next behind it."""
+        return self._ready.first(ready, most)
+
     def hold(self, job: int) -> None:
         """Keep a job that is ready from being given out; no state of the campaign's: a pause."""
         self._ready.hold(job)

@@ -61,6 +61,8 @@ class Overview:
         Jobs of each kind that are done.
     events : Counter of Kind
         Events in what jobs of that kind made.
+    busy : int
+        Ranks that have jobs: each runs one of them.
     chosen : int
         Jobs in the state that was asked for; all if none was.
     shown : ndarray
@@ -78,6 +80,7 @@ class Overview:
     states: Counter[JobState]
     done: Counter[Kind]
     events: Counter[Kind]
+    busy: int
     chosen: int
     shown: npt.NDArray[Any]
     failing: list[Failing]
@@ -108,6 +111,7 @@ class Overview:
             states=Counter({one: int(found.states[one]) for one in JobState}),
             done=Counter({kind: int(found.done[kind]) for kind in Kind}),
             events=Counter({kind: int(found.events[kind]) for kind in Kind}),
+            busy=len(found.busy),
             chosen=int(sum(found.states[one] for one in order)),
             shown=file.joined_jobs(found.shown()),
             failing=found.failing(file),
@@ -123,6 +127,7 @@ class _Found:
         self.states = np.zeros(len(JobState), dtype=np.int64)
         self.done = np.zeros(len(Kind), dtype=np.int64)
         self.events = np.zeros(len(Kind), dtype=np.int64)
+        self.busy: set[int] = set()
         self._order = order
         self._most = most
         self._kept: dict[JobState, list[npt.NDArray[Any]]] = {state: [] for state in order}
@@ -132,6 +137,7 @@ class _Found:
         """Take in some rows."""
         states = np.ascontiguousarray(jobs["state"])
         self.states += np.bincount(states, minlength=len(JobState))
+        self.busy.update(jobs["rank"][states == JobState.RUNNING].tolist())
         done = jobs[["kind", "events_out"]][states == JobState.DONE]
         self.done += np.bincount(done["kind"], minlength=len(Kind))
         for kind in Kind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,11 @@ class _Group:
         if self._heap and (row is None or self._heap[0] <= row):
             return self._heap[0]
         return row
+
+    def following(self, most: int) -> npt.NDArray[Any]:
+        """Give the first so far as they stand in the row, without those that are heaped."""
+        row = np.asarray(self._row[self._next : min(self._next + most, self._end)])
+        return row[: np.searchsorted(row, self._heap[0])] if self._heap else row
 
     def drop(self) -> None:
         """Drop the first."""
@@ -190,16 +196,48 @@ class ReadyJobs:
                 self._put_head(group)
         return heads
 
+    def first(self, ready: Ready, most: int) -> list[int]:
+        """Give a head, and the jobs of its group that are next behind it of all that are ready.
+
+        Parameters
+        ----------
+        ready : Ready
+            One of `heads`; what is behind those before it is not looked at.
+        most : int
+            How many at most.
+        """
+        group = self._groups[ready.kind, ready.avoid]
+        places = group.following(most)
+        if not len(places) or places[0] != group.place:
+            return [ready.job]
+        others = [
+            place for place, other in self._heads if other is not group and place > group.place
+        ]
+        if others:
+            places = places[: np.searchsorted(places, min(others))]
+        jobs = places if self._job_at is None else self._job_at[places]
+        out = np.flatnonzero(self._states[jobs] != _READY)
+        found: list[int] = (jobs[: out[0]] if len(out) else jobs).tolist()
+        if self._held or self._avoid:
+            return list(itertools.takewhile(lambda job: self._belongs(job, group), found))
+        return found
+
     def _put_head(self, group: _Group) -> None:
         """Put the head of a group among the others, behind all that come before it."""
         place = group.first()
+        while place is not None and self._states.item(self._job(place)) != _READY:
+            group.drop()
+            place = group.first()
         if place is None:
             group.head = None
             del self._groups[group.kind, group.avoid]
         else:
-            job = place if self._job_at is None else self._job_at.item(place)
-            group.place, group.head = place, Ready(job, group.kind, group.avoid)
+            group.place = place
+            group.head = Ready(self._job(place), group.kind, group.avoid)
             insort(self._heads, (place, group), key=_place)
+
+    def _job(self, place: int) -> int:
+        return place if self._job_at is None else self._job_at.item(place)
 
     def _belongs(self, job: int, group: _Group) -> bool:
         return (

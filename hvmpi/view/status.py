@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
@@ -29,7 +30,7 @@ _MOST_GROUPS = 10
 _MOST_FILES = 5000
 """Files of a directory that are counted: those of a million jobs take longer than all the rest."""
 
-_STATES = (JobState.DONE, JobState.RUNNING, JobState.READY, JobState.WAITING, JobState.FAILED)
+_STATES = ("done", "running", "given ahead", "ready", "waiting", "failed")
 
 
 def show_status(directory: Path, *, state: str | None = None, all_rows: bool = False) -> None:
@@ -89,9 +90,11 @@ def _first_line(text: str) -> str:
 
 
 def _totals(run: Overview) -> str:
-    states = ", ".join(
-        f"{run.states[state]} {state.name.lower()}" for state in _STATES if run.states[state]
-    )
+    count = Counter({state.name.lower(): jobs for state, jobs in run.states.items()})
+    # A rank runs one of the jobs that it has.
+    count["given ahead"] = count["running"] - run.busy
+    count["running"] = run.busy
+    states = ", ".join(f"{count[state]} {state}" for state in _STATES if count[state])
     events = [
         f"{run.events[kind]} events {what}"
         for kind, what in ((Kind.GENERATION, "generated"), (Kind.RECONSTRUCTION, "reconstructed"))

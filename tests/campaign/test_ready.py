@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from hvmpi.campaign.ready import Ready, ReadyJobs
 from hvmpi.campaign.rows import JOB_FIELDS
 
 JOBS = 12
+KINDS = [0, 0, 0, 1, 0, 2, 2, 2, 2, 1, 2, 2]
 CHANGES = st.lists(
     st.tuples(
         st.sampled_from(["start", "wait", "again", "elsewhere", "hold", "release", "all"]),
@@ -26,7 +29,7 @@ class Model:
 
     def __init__(self) -> None:
         self.jobs = np.zeros(JOBS, dtype=JOB_FIELDS)
-        self.jobs["kind"] = [job % 3 for job in range(JOBS)]
+        self.jobs["kind"] = [KINDS[job] for job in range(JOBS)]
         self.jobs["state"] = JobState.READY
         self.avoid: dict[int, tuple[int, ...]] = {}
         self.held: set[int] = set()
@@ -35,9 +38,20 @@ class Model:
         groups: dict[tuple[int, tuple[int, ...]], int] = {}
         for job in range(JOBS):
             if self.jobs["state"][job] == JobState.READY and job not in self.held:
-                groups.setdefault((job % 3, self.avoid.get(job, ())), job)
+                groups.setdefault((KINDS[job], self.avoid.get(job, ())), job)
         found = [Ready(job, Kind(kind), avoid) for (kind, avoid), job in groups.items()]
         return sorted(found, key=lambda ready: ready.job)
+
+    def next_jobs(self, head: Ready, most: int) -> list[int]:
+        """Give a head and what is behind it of its group, before the job of another group."""
+        groups = {
+            job: (KINDS[job], self.avoid.get(job, ()))
+            for job in range(JOBS)
+            if self.jobs["state"][job] == JobState.READY and job not in self.held
+        }
+        behind = [job for job in sorted(groups) if job >= head.job]
+        mine = itertools.takewhile(lambda job: groups[job] == groups[head.job], behind)
+        return list(itertools.islice(mine, most))
 
 
 @given(CHANGES, st.booleans())
@@ -71,4 +85,9 @@ def test_the_heads_are_what_a_look_at_all_jobs_gives(
             model.held.clear()
         if look_often:
             assert ready.heads() == model.heads()
+            for head in model.heads()[:1]:
+                jobs = ready.first(head, 3)
+                # At least one; fewer where some became ready only later.
+                assert jobs
+                assert jobs == model.next_jobs(head, 3)[: len(jobs)]
     assert ready.heads() == model.heads()
