@@ -6,8 +6,8 @@ max(sum / 16, longest), which no order of them can beat, for each seed. Known ti
 an earlier campaign of the same events measured (``times-from``).
 
 Two further tables show what the parts are worth: duplicates, where one host of 16 is ten times
-slower than the others; and job-size auto, where events take lognormal times, and each job half a
-second more.
+slower than the others; and job-size auto, where events take lognormal times, and each job 50 ms
+more.
 
 Run: ``python -m benchmarks tail``, or ``python -m benchmarks.tail [SEEDS]`` for its figures alone.
 """
@@ -34,7 +34,7 @@ WORKERS = 16
 _MEDIAN_S = 60.0
 _SLOW_RANK = 3
 _SLOWER = 10.0
-_START_S = 0.5
+_START_S = 0.05
 _EVENTS = 20_000
 _EVENT_S = 0.1
 

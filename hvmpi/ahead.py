@@ -18,8 +18,8 @@ class Ahead:
     """How long jobs take, and how many of them fill the time until a report is answered.
 
     Two, so that a rank begins the next job when one has ended; of jobs that take less than a few
-    milliseconds as many as take 10 ms together. Only while there are so many ready jobs that every
-    rank will still get three for each that is given ahead: one that waits behind a slow job must
+    milliseconds as many as take 10 ms together. Only while there are so many ready jobs that each
+    rank will still get three for every one that is given ahead: what waits behind a slow job must
     not be among the last ones.
     """
 

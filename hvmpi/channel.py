@@ -123,7 +123,6 @@ class MpiChannel:
         for rank, messages in self._outbox.items():
             self._post(rank, messages)
         self._outbox.clear()
-        self._clear_sent()
 
     def _post(self, rank: int, messages: list[Message]) -> None:
         if rank in self._dead:
@@ -140,7 +139,8 @@ class MpiChannel:
         """Give all messages that have come."""
         self._clear_sent()
         status = self._status
-        # After a sleep the first probe on Open MPI only drives progress, the second sees.
+        # After a sleep the first probe on Open MPI only drives progress, the second sees. On a
+        # busy machine one that finds nothing costs a time slice.
         misses = 0
         while misses < 2:
             try:
@@ -154,7 +154,7 @@ class MpiChannel:
                 source = status.Get_source()
                 request = self._comm.Irecv([data, self._mpi.BYTE], source=source, tag=_TAG)
                 self._receiving.append((source, request, data))
-                misses = 0
+                misses = 1
             else:
                 misses += 1
         return self._take_received()

@@ -2,101 +2,183 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-__all__ = ["Duplicate", "Duplicates", "Underway"]
+from hvmpi.campaign.durations import by_sample
+from hvmpi.campaign.jobs import Kind, Outcome
+from hvmpi.campaign.ledger import Ledger
+from hvmpi.messages import Cancel
+from hvmpi.placement import Given, Placement
 
-_REMEMBERED = 256
+__all__ = ["Duplicate", "Duplicates", "remaining_s"]
+
+_LOOK_S = 1.0
+"""How often jobs that run are looked at."""
+_REMEMBERED = 2048
+"""Attempts that are looked at, the last ones."""
 _LEAST_FINISHED = 8
-"""Finished jobs of a group from which on its times are taken for known."""
+"""Finished jobs of a kind and sample from which on their times are taken for known."""
 _MARGIN = 1.5
 """How many times longer than a fresh attempt the running one must be expected to go on."""
 _LEAST_GAIN_S = 1.0
+_SPEECHLESS_S = 5.0
+"""Within what a rank gives back what it has not begun, unless it hangs."""
 
-Group = tuple[int, int]
-"""A kind of job and a run number: jobs whose events take about the same time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Underway:
-    """A job of which one attempt runs.
-
-    Attributes
-    ----------
-    job : int
-    group : tuple of int
-        Its kind and run number.
-    events : int
-    elapsed_s : float
-        Since that attempt began.
-    """
-
-    job: int
-    group: Group
-    events: int
-    elapsed_s: float
+_FIRST = "attempt {} of its job was done before"
+_NEEDED = "its rank is needed for jobs that have no attempt yet"
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A job that is worth a second attempt, and why."""
+    """A second attempt that is worth it, and why."""
 
     job: int
+    rank: int
     reason: str
 
 
-class Duplicates:
-    """Whether a second attempt of a running job would be done before the first.
+@dataclass(frozen=True, slots=True)
+class _Slow:
+    """An attempt that had better be doubled, and what that is expected to gain, s."""
 
-    What a job takes comes in two parts: its events, and its host. A second attempt meets the same
+    job: int
+    rank: int
+    kind: Kind
+    gains_s: float
+    reason: str
+
+
+def remaining_s(elapsed_s: float, finished_s: npt.NDArray[np.float64]) -> float:
+    """Give the time that an attempt is expected to go on.
+
+    It is the mean of what jobs like it that took longer than it so far went on, and, as of one
+    more of them, of as long again as it has run: where times are regular, a job that is beyond all
+    of them is suspect; where they have heavy tails, less so.
+
+    Parameters
+    ----------
+    elapsed_s : float
+    finished_s : ndarray of shape (n_finished,)
+        What jobs like it took.
+    """
+    further = finished_s[finished_s > elapsed_s] - elapsed_s
+    return float(further.sum() + elapsed_s) / (len(further) + 1)
+
+
+class Duplicates:
+    """Which running jobs get a second attempt, where, and what becomes of the two.
+
+    What a job takes comes from its events and from its host. A second attempt meets the same
     events, and mends only what the host does. Nobody knows which it is, so a duplicate is a bet: it
     costs a rank that would idle, is placed on the job that is expected to gain most, and after each
-    that was lost the next must promise twice as much.
+    that was lost the next must promise twice as much. As soon as other jobs want for ranks, those
+    of duplicates are given up.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    placement : Placement
     """
 
-    def __init__(self) -> None:
-        self._event_s: defaultdict[Group, deque[float]] = defaultdict(
-            lambda: deque(maxlen=_REMEMBERED)
-        )
+    def __init__(self, ledger: Ledger, placement: Placement) -> None:
+        self._ledger = ledger
+        self._placement = placement
+        self._second: dict[int, tuple[int, int]] = {}
         self._lost_in_a_row = 0
+        self._looked_at = 0.0
 
-    def finished(self, group: Group, events: int, wall_s: float) -> None:
-        """Take into account how long a job took."""
-        self._event_s[group].append(wall_s / max(events, 1))
+    def due(self, now: float, unix_s: float, fits: Callable[[Kind], bool]) -> Iterator[Duplicate]:
+        """Give the jobs that had better have a second attempt, those that gain most first.
 
-    def settled(self, *, won: bool) -> None:
-        """Take into account whether a duplicate was done before the attempt that it doubles."""
-        self._lost_in_a_row = 0 if won else self._lost_in_a_row + 1
+        To be called where nothing is ready. Who takes one says so (`begun`) before the next.
 
-    def choose(self, underway: Iterable[Underway]) -> Duplicate | None:
-        """Give the job whose second attempt would gain most; None where none would.
-
-        The time that an attempt goes on is the mean of what jobs like it that took longer than it
-        so far went on, and, as one more of them, of as long again as it has run: with regular times
-        a job that is beyond all of them is suspect, with heavy tails less so.
+        Parameters
+        ----------
+        now, unix_s : float
+            Monotonic clock and Unix seconds.
+        fits : callable
+            Says whether jobs of a kind may start at all now.
         """
+        if now - self._looked_at < _LOOK_S or not self._placement.has_idle:
+            return
+        self._looked_at = now
+        for slow in sorted(self._slow(unix_s), key=lambda slow: -slow.gains_s):
+            if not fits(slow.kind):
+                continue
+            rank = self._placement.idle_beside(slow.rank, slow.kind)
+            if rank is not None:
+                yield Duplicate(slow.job, rank, slow.reason)
+
+    def begun(self, job: int, attempt: int, rank: int) -> None:
+        """Take into account that a second attempt of a job went to a rank."""
+        self._second[job] = attempt, rank
+
+    def settled(self, job: int, attempt: int) -> list[tuple[int, Cancel]]:
+        """Take into account that an attempt was accepted; give what others are to be told."""
+        second = self._second.pop(job, None)
+        if second is None:
+            return []
+        others = [other for other in self._ledger.running_attempts(job) if other != attempt]
+        if others:
+            won = second[0] == attempt
+            self._lost_in_a_row = 0 if won else self._lost_in_a_row + 1
+        reason = _FIRST.format(attempt)
+        ranks = [(self._placement.rank_of(job, other), other) for other in others]
+        return [(rank, Cancel(job, other, reason)) for rank, other in ranks if rank is not None]
+
+    def to_yield(self, wanted: int) -> list[tuple[int, Cancel]]:
+        """Give up so many duplicates, if there are; give what their ranks are to be told."""
+        if not self._second or not wanted:
+            return []
+        told = []
+        for job, (attempt, rank) in list(self._second.items())[:wanted]:
+            del self._second[job]
+            if len(self._ledger.running_attempts(job)) > 1:
+                told.append((rank, Cancel(job, attempt, _NEEDED)))
+        return told
+
+    def _slow(self, unix_s: float) -> Iterator[_Slow]:
+        """Find the attempts that are expected to go on for longer than a fresh one would take."""
+        for rank, given in self._placement.not_given_back(unix_s - _SPEECHLESS_S):
+            if self._is_alone(given):
+                reason = f"rank {rank} has not begun it, and does not give it back"
+                yield _Slow(given.job, rank, given.kind, float("inf"), reason)
+        running = [one for one in self._placement.running_first() if self._is_alone(one[1])]
+        if not running:
+            return
+        jobs = self._ledger.jobs.take(np.array([given.job for _, given in running]))
+        event_s = self._event_s()
         margin = _MARGIN * 2.0**self._lost_in_a_row
-        best, gains_s = None, _LEAST_GAIN_S
-        for job in underway:
-            times = self._event_s.get(job.group, ())
-            if len(times) < _LEAST_FINISHED:
+        for (rank, given), job in zip(running, jobs, strict=True):
+            like_it = event_s.get((given.kind, int(job["run_number"])))
+            if like_it is None or len(like_it) < _LEAST_FINISHED:
                 continue
-            like_it = np.array(times) * max(job.events, 1)
-            fresh_s = float(like_it.mean())
-            # Most jobs are younger than this, and need no more of a look.
-            if job.elapsed_s < fresh_s:
-                continue
-            further = like_it[like_it > job.elapsed_s] - job.elapsed_s
-            remaining_s = float(further.sum() + job.elapsed_s) / (len(further) + 1)
-            if remaining_s > margin * fresh_s and remaining_s - fresh_s > gains_s:
-                gains_s = remaining_s - fresh_s
-                best = Duplicate(
-                    job.job,
-                    f"its attempt has run for {job.elapsed_s:.3g} s, jobs like it take "
-                    f"{fresh_s:.3g} s, and this rank had nothing else to do",
+            finished_s = like_it * max(int(job["events"]), 1)
+            fresh_s = float(finished_s.mean())
+            elapsed_s = unix_s - given.since
+            gains_s = remaining_s(elapsed_s, finished_s) - fresh_s
+            if gains_s > max((margin - 1.0) * fresh_s, _LEAST_GAIN_S) and elapsed_s > fresh_s:
+                reason = (
+                    f"attempt {given.attempt} has run for {elapsed_s:.3g} s, jobs like it take "
+                    f"{fresh_s:.3g} s"
                 )
-        return best
+                yield _Slow(given.job, rank, given.kind, gains_s, reason)
+
+    def _is_alone(self, given: Given) -> bool:
+        """Say whether an attempt is the only one of a job that nothing was accepted of."""
+        alone = self._ledger.running_attempts(given.job) == (given.attempt,)
+        return alone and given.job not in self._ledger.accepted and self._ledger.runs(given.job)
+
+    def _event_s(self) -> dict[tuple[int, int], npt.NDArray[np.float64]]:
+        """Give the wall times of an event of jobs that finished, by kind and run number."""
+        attempts = self._ledger.attempts
+        last = np.arange(max(len(attempts) - _REMEMBERED, 0), len(attempts))
+        done = attempts.take(last)
+        done = done[done["outcome"] == Outcome.DONE]
+        jobs = self._ledger.jobs.take(done["job"])
+        event_s = done["wall_s"].astype(np.float64) / np.maximum(jobs["events"], 1)
+        return {group: event_s[rows] for group, rows in by_sample(jobs).items()}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from hvmpi.ahead import Ahead
-from hvmpi.attempts import Attempts
 from hvmpi.campaign.jobs import JobState, Kind
 from hvmpi.campaign.journal import Barred, Ended, LeftOut
 from hvmpi.campaign.run import Run
 from hvmpi.channel import Channel, Idle
+from hvmpi.duplicates import Duplicate, Duplicates
 from hvmpi.leases import Leases, signs_every
 from hvmpi.messages import (
     Alive,
@@ -29,6 +29,7 @@ from hvmpi.messages import (
     Stop,
     Welcome,
 )
+from hvmpi.outcomes import Outcomes
 from hvmpi.placement import Given, Placement
 from hvmpi.preflight import Hosts, Standing, faults, misfit
 from hvmpi.wallclock import WallClock
@@ -57,16 +58,26 @@ class Master:
     channel : Channel
     say : callable
         Gets the lines for the person who watches.
+    gives_ahead : bool
+        Whether ranks get jobs before they ask; a worker in this process is answered at once.
     """
 
-    def __init__(self, run: Run, channel: Channel, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        channel: Channel,
+        say: Callable[[str], None],
+        *,
+        gives_ahead: bool = True,
+    ) -> None:
         self._run = run
         self._ledger = run.ledger
         self._channel = channel
         self._say = say
-        self._attempts = Attempts(run, say)
+        self._outcomes = Outcomes(run, say)
         self._placement = Placement(run.ledger, run.settings, run.cores)
-        self._ahead = Ahead()
+        self._duplicates = Duplicates(run.ledger, self._placement)
+        self._ahead = Ahead() if gives_ahead else None
         self._expected = set(range(1, channel.size))
         self._present = set(self._expected)
         self._leases = Leases(run.settings.lease)
@@ -92,7 +103,7 @@ class Master:
 
     def begin(self) -> None:
         """Finish what the last master had accepted, and greet the workers."""
-        self._attempts.publish(list(self._ledger.accepted))
+        self._outcomes.publish(list(self._ledger.accepted))
         run = self._run
         for rank in sorted(self._expected):
             self._channel.send(rank, Welcome(str(run.paths.directory), run.token, run.scheduling))
@@ -108,8 +119,9 @@ class Master:
         """Handle what has come, hand out jobs; say whether anything happened."""
         accepted: list[int] = []
         messages = self._channel.receive()
-        for rank, message in messages:
+        for rank in {rank for rank, _ in messages}:
             self._hear(rank)
+        for rank, message in messages:
             if isinstance(message, Report):
                 if self._take_report(rank, message):
                     accepted.append(message.job)
@@ -125,7 +137,8 @@ class Master:
         self._look_after_ranks()
         self._leave_overdue_hosts_out()
         if accepted:
-            self._attempts.publish(accepted)
+            self._outcomes.publish(accepted)
+            self._run.order.look()
         self._hand_out()
         if self._ledger.stuck:
             self._bar_what_waits()
@@ -166,13 +179,13 @@ class Master:
         if reason:
             self._say(f"rank {rank} on {hello.host} is left out: {reason}")
             self._run.left_out.append(reason)
-            self._attempts.write(LeftOut(hello.host, rank, reason, time.time()))
+            self._outcomes.write(LeftOut(hello.host, rank, reason, time.time()))
             self._channel.send(rank, Stop("left out"))
 
     def _take_leave(self, rank: int) -> None:
         for given in self._placement.given(rank):
             # What was on its way to a rank that left never began.
-            self._attempts.free(given.job, given.attempt, f"rank {rank} left before it began")
+            self._outcomes.free(given.job, given.attempt, f"rank {rank} left before it began")
         self._placement.leave(rank)
         self._expected.discard(rank)
         self._present.discard(rank)
@@ -225,9 +238,9 @@ class Master:
         self._run.left_out.append(reason)
         given = self._placement.given(rank)
         for running in given[:1]:
-            self._attempts.lose(running.job, running.attempt, reason, running.since)
+            self._outcomes.lose(running.job, running.attempt, reason, running.since)
         for waiting in given[1:]:
-            self._attempts.free(waiting.job, waiting.attempt, f"{reason} before it began")
+            self._outcomes.free(waiting.job, waiting.attempt, f"{reason} before it began")
 
     def _bar_what_waits(self) -> None:
         """Fail the jobs that wait for others which failed for good."""
@@ -237,7 +250,7 @@ class Master:
             if len(waiting):
                 reason = self._why_barred(kind, int(waiting[0]))
                 self._say(f"{len(waiting)} {kind.name.lower()} jobs cannot start: {reason}")
-                self._attempts.write(Barred(kind, reason))
+                self._outcomes.write(Barred(kind, reason))
 
     def _why_barred(self, kind: Kind, number: int) -> str:
         if kind is Kind.MERGE:
@@ -255,36 +268,54 @@ class Master:
     def _take_report(self, rank: int, report: Report) -> bool:
         """Journal a report; True when its outputs are to be published."""
         self._placement.ended(rank, report.job, report.attempt)
-        if not self._attempts.take(report):
+        if not self._outcomes.take(report):
             return False
+        for other, cancel in self._duplicates.settled(report.job, report.attempt):
+            self._channel.send(other, cancel)
         kind = self._ledger.kind(report.job)
         self._clock.measured(kind, report.wall_s)
-        self._ahead.measured(kind, report.wall_s)
+        if self._ahead is not None:
+            self._ahead.measured(kind, report.wall_s)
         return True
 
     def _hand_out(self) -> None:
         if self._stopping:
             return
-        self._attempts.end_pauses()
-        while (chosen := self._placement.choose(self._clock.fits)) is not None:
-            self._give(*chosen)
-        while (chosen := self._placement.choose_ahead(self._most, self._fits_behind)) is not None:
-            self._give(*chosen)
+        self._outcomes.end_pauses()
+        while (idle := self._placement.choose(self._clock.fits)) is not None:
+            self._give(*idle)
+        ready = self._ledger.counts[JobState.READY] if self._ledger.ready() else 0
+        for rank, cancel in self._duplicates.to_yield(ready):
+            self._channel.send(rank, cancel)
+        if self._ahead is not None:
+            self._give_ahead(self._ahead)
         now = time.monotonic()
         if now - self._asked_back_at > _PATIENCE_S:
             self._asked_back_at = now
             self._ask_back(self._placement.to_give_back(time.time() - _PATIENCE_S))
+        if self._run.settings.duplicates and not ready:
+            for one in self._duplicates.due(now, time.time(), self._clock.fits):
+                self._double(one)
 
-    def _give(self, number: int, rank: int) -> None:
-        job = self._attempts.begin(number, rank, self._placement.host(rank))
+    def _give(self, number: int, rank: int, reason: str = "") -> int:
+        """Send a job to a rank; give the attempt that it is."""
+        job = self._outcomes.begin(number, rank, self._placement.host(rank), reason)
         self._placement.started(rank, number, job.attempt)
         self._channel.send(rank, Assign(job))
+        return job.attempt
 
-    def _most(self, kind: Kind) -> int:
-        return self._ahead.most(kind, self._ledger.counts[JobState.READY], len(self._present))
+    def _double(self, one: Duplicate) -> None:
+        self._say(f"job {one.job} gets a second attempt, on rank {one.rank}: {one.reason}")
+        self._duplicates.begun(one.job, self._give(one.job, one.rank, one.reason), one.rank)
 
-    def _fits_behind(self, kind: Kind, given: Sequence[Given]) -> bool:
-        return self._clock.fits(kind, (one.kind for one in given))
+    def _give_ahead(self, ahead: Ahead) -> None:
+        def most(kind: Kind) -> int:
+            return ahead.most(kind, self._ledger.counts[JobState.READY], len(self._present))
+
+        while (chosen := self._placement.choose_ahead(most, self._clock.fits)) is not None:
+            jobs, rank = chosen
+            for number in jobs:
+                self._give(number, rank)
 
     def _ask_back(self, wanted: Iterable[tuple[int, Given]]) -> None:
         for rank, given in wanted:
@@ -355,13 +386,13 @@ class Master:
         left = self._ledger.unfinished
         bad = failed or self._ledger.files_put_aside
         exit_code = 3 if left else 1 if bad else 0
-        if self._lost_some:
+        if self._lost_some or self._ledger.running():
             self._run.remove_leavings()
         if not left:
             self._run.drop_event_files()
         reason = self._stopping if left else ""
         state = "complete" if exit_code == 0 else "incomplete"
-        self._attempts.write(
+        self._outcomes.write(
             Ended(time.time(), state, exit_code, done, failed, left, reason, self._run.launch)
         )
         self._run.journal.sync()
@@ -399,7 +430,7 @@ def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = 
     -------
     Ending
     """
-    master = Master(run, channel, say)
+    master = Master(run, channel, say, gives_ahead=beside is None)
     idle = Idle()
     received: list[int] = []
 

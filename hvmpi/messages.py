@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-class _Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _Message(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     pass
 
 
@@ -83,10 +83,11 @@ class Assign(_Message, frozen=True, tag=True):
 
 
 class Cancel(_Message, frozen=True, tag=True):
-    """Master to worker: end this attempt, its job went to another rank meanwhile."""
+    """Master to worker: end this attempt, which is not needed any more."""
 
     job: int
     attempt: int
+    reason: str = "it was given up while this rank gave no sign of life"
 
 
 class GiveBack(_Message, frozen=True, tag=True):

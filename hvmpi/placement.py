@@ -46,7 +46,7 @@ class Given:
     kind : Kind
     cores : int
     since : float
-        Unix seconds: when it came to the front, before that when it was given.
+        Unix seconds: when it came to the front, before that when it was given or asked back.
     asked_back : bool
         Whether the rank was told to give it back.
     """
@@ -100,6 +100,7 @@ class Placement:
         self._given: dict[int, deque[Given]] = {}
         self._loads = Loads()
         self._ahead: dict[int, None] = {}
+        self._touched: set[int] = set()
         self._held: dict[int, str] = {}
 
     @property
@@ -142,8 +143,15 @@ class Placement:
         return not self._working
 
     @property
+    def has_idle(self) -> bool:
+        """Whether a rank has nothing to do."""
+        self._see_touched()
+        return bool(self._with_idle)
+
+    @property
     def ahead(self) -> int:
         """Jobs that wait at a rank until those before them have ended."""
+        self._see_touched()
         return sum(len(self._given[rank]) - 1 for rank in self._ahead)
 
     def host(self, rank: int) -> str:
@@ -179,10 +187,9 @@ class Placement:
             host = self._hosts[name] = _Host(name, has)
         # Where mpirun binds ranks to cores, one may see less of its host than another.
         host.cores = has
-        host.ranks.add(rank)
         self._host_of[rank] = host
         self._given[rank] = deque()
-        self._see(rank)
+        self._bring_in(rank, host)
         return ""
 
     def leave(self, rank: int) -> None:
@@ -210,6 +217,27 @@ class Placement:
         """Give the attempts that a rank has, or had when it fell silent: the first one runs."""
         return list(self._given.get(rank, ()))
 
+    def running_first(self) -> list[tuple[int, Given]]:
+        """Give what each rank runs."""
+        return [(rank, row[0]) for rank, row in self._given.items() if row]
+
+    def not_given_back(self, since: float) -> list[tuple[int, Given]]:
+        """Give what ranks were asked to give back before a time, Unix seconds, and still have."""
+        self._see_touched()
+        return [
+            (rank, given)
+            for rank in self._ahead
+            for given in list(self._given[rank])[1:]
+            if given.asked_back and given.since < since
+        ]
+
+    def rank_of(self, job: int, attempt: int) -> int | None:
+        """Give the rank that has an attempt; None where none does."""
+        for rank, row in self._given.items():
+            if any((given.job, given.attempt) == (job, attempt) for given in row):
+                return rank
+        return None
+
     def silence(self, rank: int) -> None:
         """Give a rank nothing more; its payload may still be there, so its cores stay taken."""
         host = self._host_of[rank]
@@ -230,16 +258,21 @@ class Placement:
         """Take into account that a silent rank was heard again."""
         host = self._host_of[rank]
         host.silent.discard(rank)
+        self._bring_in(rank, host)
+
+    def _bring_in(self, rank: int, host: _Host) -> None:
         host.ranks.add(rank)
-        self._see(rank)
+        self._working.add(host.name)
+        self._see(rank, len(self._given[rank]))
 
     def started(self, rank: int, job: int, attempt: int) -> None:
         """Take into account that a rank has another job, which it runs after those before."""
         kind = self._ledger.kind(job)
         cores = self._cores.get(kind, 0)
         self._host_of[rank].used += cores
-        self._given[rank].append(Given(job, attempt, kind, cores, time.time()))
-        self._see(rank)
+        row = self._given[rank]
+        row.append(Given(job, attempt, kind, cores, time.time()))
+        self._touched.add(rank)
 
     def ended(self, rank: int, job: int, attempt: int) -> None:
         """Take into account that a rank does not have that job any more."""
@@ -259,14 +292,23 @@ class Placement:
             row.remove(given)
         host = self._host_of[rank]
         host.used -= given.cores
-        if rank in host.ranks:
-            self._see(rank)
+        self._touched.add(rank)
 
-    def _see(self, rank: int) -> None:
-        """Bring the books up to date of a rank that may get jobs."""
-        host, load = self._host_of[rank], len(self._given[rank])
-        self._working.add(host.name)
+    def _see_touched(self) -> None:
+        """Bring the books up to date of the ranks that have more jobs or fewer than before."""
+        for rank in self._touched:
+            host = self._host_of.get(rank)
+            if host is not None and rank in host.ranks:
+                self._see(rank, len(self._given[rank]))
+        self._touched.clear()
+
+    def _see(self, rank: int, load: int) -> None:
         self._loads.put(rank, load)
+        if load > 1:
+            self._ahead[rank] = None
+            return
+        self._ahead.pop(rank, None)
+        host = self._host_of[rank]
         if load:
             host.idle.discard(rank)
             if not host.idle:
@@ -274,10 +316,6 @@ class Placement:
         else:
             host.idle.add(rank)
             self._with_idle[host.name] = host
-        if load > 1:
-            self._ahead.setdefault(rank)
-        else:
-            self._ahead.pop(rank, None)
 
     def choose(self, fits: Callable[[Kind], bool] = lambda _: True) -> tuple[int, int] | None:
         """Give a job that can start and an idle rank for it; None where there is no such pair.
@@ -287,6 +325,7 @@ class Placement:
         fits : callable
             Says whether jobs of a kind may start at all now.
         """
+        self._see_touched()
         if not self._with_idle:
             return None
         kept = self._kept()
@@ -309,33 +348,55 @@ class Placement:
         """Give the names of the hosts that get nothing more while something of ours runs there."""
         return {name for name in self._holding() if self._hosts[name].runs_jobs}
 
+    def idle_beside(self, rank: int, kind: Kind) -> int | None:
+        """Give an idle rank for a second attempt of what a rank runs, on another host if it can be.
+
+        Parameters
+        ----------
+        rank : int
+        kind : Kind
+            Of the job.
+        """
+        self._see_touched()
+        kept, need = self._kept(), self._cores.get(kind, 0)
+        hosts = [
+            host for host in self._with_idle.values() if host.name not in kept and host.free >= need
+        ]
+        others = [host for host in hosts if host is not self._host_of.get(rank)]
+        return min((min(host.idle) for host in others or hosts), default=None)
+
     def choose_ahead(
-        self, most: Callable[[Kind], int], fits: Callable[[Kind, Sequence[Given]], bool]
-    ) -> tuple[int, int] | None:
-        """Give a job, and the rank that is to begin it when it has done what it has.
+        self, most: Callable[[Kind], int], fits: Callable[[Kind, Sequence[Kind]], bool]
+    ) -> tuple[list[int], int] | None:
+        """Give jobs, and the rank that is to begin them when it has done what it has.
 
         Parameters
         ----------
         most : callable
             Gives the jobs of a kind that a rank may have.
         fits : callable
-            Says whether a job of a kind may start behind those that a rank has.
+            Says whether a job of a kind may start behind others.
         """
+        self._see_touched()
         lightest = None if self._counted else self._loads.lightest()
         if lightest is None or lightest[0] == 0:
             return None
         for ready in self._ledger.ready():
             if ready.avoid:
                 continue
-            lightest = self._loads.lightest(self._last(ready.job))
-            if lightest is None:
+            last = self._last(ready.job)
+            load, rank = (self._loads.lightest(last) if last >= 0 else None) or lightest
+            room = most(ready.kind) - load
+            if room < 1 or (self._held and self._host_of[rank].name in self._holding()):
                 return None
-            load, rank = lightest
-            if load >= most(ready.kind) or rank == self._last(ready.job):
-                return None
-            if self._host_of[rank].name in self._holding():
-                return None
-            return (ready.job, rank) if fits(ready.kind, self._given[rank]) else None
+            before = [given.kind for given in self._given[rank]]
+            jobs: list[int] = []
+            for job in self._ledger.first_ready(ready, room):
+                if self._last(job) == rank or not fits(ready.kind, before):
+                    break
+                jobs.append(job)
+                before.append(ready.kind)
+            return (jobs, rank) if jobs else None
         return None
 
     def to_give_back(self, since: float) -> list[tuple[int, Given]]:
@@ -346,6 +407,7 @@ class Placement:
         since : float
             Unix seconds; what runs must have been begun before.
         """
+        self._see_touched()
         if not self._ahead or not self._with_idle.keys() - self._kept():
             return []
         for rank in self._ahead:
@@ -359,7 +421,7 @@ class Placement:
         waiting = [given for given in list(row)[1:] if not given.asked_back]
         wanted = waiting[len(waiting) // 2 :] if half else waiting
         for given in wanted:
-            given.asked_back = True
+            given.asked_back, given.since = True, time.time()
         return wanted
 
     def _allowed(self, ready: Ready) -> Sequence[_Host]:

@@ -54,8 +54,6 @@ __all__ = ["Worker", "serve"]
 
 _STUCK = ", and cannot be killed: a file system that it uses does not answer"
 
-_CANCELLED = "it was given up while this rank gave no sign of life"
-
 _MASTER_LEASES = 3.0
 _MASTER_LEAST_S = 60.0
 """A master is given more time than a worker: without it all is over."""
@@ -209,11 +207,11 @@ class Worker:
                 return
 
     def _cancel(self, message: Cancel) -> None:
-        self._give_back(message.job, message.attempt, _CANCELLED)
+        self._give_back(message.job, message.attempt, message.reason)
         attempt = self._attempt
         wanted = (message.job, message.attempt)
         if attempt is not None and (attempt.job.number, attempt.job.attempt) == wanted:
-            attempt.cancelled = _CANCELLED
+            attempt.cancelled = message.reason
             if attempt.execution is not None:
                 attempt.execution.stop()
 
@@ -282,7 +280,7 @@ class Worker:
                 shutil.rmtree(paths.tmp, ignore_errors=True)
                 make_private(paths.tmp, run.paths.tmp)
             else:
-                self._finish(attempt, Outcome.DONE, "", events_out=job.events)
+                self._deliver(attempt)
         except OSError as error:
             failure = class_of_error(error)
             self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error), failure=failure)
@@ -320,6 +318,8 @@ class Worker:
 
     def _start(self, attempt: _Attempt, step: Step) -> None:
         run = self._known_run()
+        # Whatever the payload does to this rank, what ended before it is known.
+        self._channel.post()
         try:
             attempt.execution = Execution(
                 step,
@@ -417,16 +417,17 @@ class Worker:
     def _deliver(self, attempt: _Attempt) -> None:
         run = self._known_run()
         kept = [o for o in attempt.outputs if o.product in run.settings.brought]
+        if not kept:
+            self._delivered(attempt, ())
+            return
         bring = Errand(
             lambda: tuple(_bring(run, attempt.job, output) for output in kept),
             _errand_patience(run.settings.lease),
         )
         attempt.errand = bring
-        attempt.then = partial(self._delivered, attempt, bring)
+        attempt.then = partial(self._brought, attempt, bring)
 
-    def _delivered(self, attempt: _Attempt, bring: Errand[tuple[Output, ...]]) -> None:
-        run = self._known_run()
-        events_out = attempt.job.events if attempt.events_out < 0 else attempt.events_out
+    def _brought(self, attempt: _Attempt, bring: Errand[tuple[Output, ...]]) -> None:
         try:
             outputs = bring.result()
         except OSError as error:
@@ -434,6 +435,11 @@ class Worker:
             failure = class_of_error(error)
             self._finish(attempt, Outcome.SETUP_FAILED, reason, failure=failure)
             return
+        self._delivered(attempt, outputs)
+
+    def _delivered(self, attempt: _Attempt, outputs: tuple[Output, ...]) -> None:
+        run = self._known_run()
+        events_out = attempt.job.events if attempt.events_out < 0 else attempt.events_out
         if self.orphaned_at is not None:
             # Nobody will hear of them.
             for output in outputs:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import h5py
+import numpy as np
 import psutil
 import pytest
 
@@ -48,14 +49,15 @@ def test_fault_2_event_numbers_do_not_overlap_between_batches(generated: Path) -
 def test_fault_3_a_worker_makes_one_batch_at_a_time(place: Place) -> None:
     words = ("generate", "--engine=noop", "-b", "3", "-n", "8")
     assert place.mpirun(3, *words).code == 0
-    busy: dict[int, int] = {}
-    for entry in place.run().entries(journal.Started, journal.Accepted):
-        if isinstance(entry, journal.Started):
-            assert entry.rank not in busy.values()
-            busy[entry.job] = entry.rank
-        elif isinstance(entry, journal.Accepted):
-            del busy[entry.job]
-    assert set(place.run().ledger().jobs["rank"].tolist()) == {1, 2}
+    attempts = place.run().ledger().attempts
+    assert len(attempts) == 8
+    assert set(attempts["rank"].tolist()) == {1, 2}
+    for rank in (1, 2):
+        mine = np.sort(attempts[attempts["rank"] == rank], order="started")
+        ended = mine["started"] + mine["wall_s"]
+        # Both clocks are read within a moment.
+        assert (mine["started"][1:] > ended[:-1] - 0.005).all()
+        assert (mine["wall_s"] > 0.02).all()
 
 
 def test_fault_4_only_the_first_step_skips_events(generated: Path) -> None:

@@ -72,6 +72,44 @@ def test_the_job_of_a_rank_that_dies_goes_to_another(three: Place, name: str) ->
     assert three.hvmpi("verify").code == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "outcomes"),
+    [
+        ("SIGKILL", {"worker_lost", "interrupted"}),
+        ("SIGSTOP", {"worker_lost", "interrupted"}),
+        ("SIGTERM", {"interrupted"}),
+    ],
+)
+def test_jobs_that_a_rank_has_ahead_cost_nothing_when_it_goes(
+    place: Place, name: str, outcomes: set[str]
+) -> None:
+    place.event_file("304795.30.1", range(1, 31))
+    mended = place.root / "mended"
+    script = f'while [ ! -e "{mended}" ]; do sleep 0.05; done; touch "$4"'
+    words = ("reconstruct", "--evnt-dir=evnt", "--job-size=1", "--lease=2", *shell(script))
+    process = place.start(*words, ranks=3)
+    # Each rank runs one, and has another one ahead.
+    wait_for(lambda: place.runs() and len(_running(place.run())) == 4)
+    run = place.run()
+    wait_for(lambda: len(_find_all(place, "sh", "-c", script)) == 2)
+    os.kill(_rank(place, 1).pid, signal.Signals[name])
+    wait_for(lambda: len(run.entries(journal.Failed)) == 2)
+    mended.touch()
+    assert place.finish(process).code == 0
+    attempts = run.status().attempts
+    gone = attempts[attempts["outcome"] != "done"]
+    assert set(gone["outcome"].tolist()) == outcomes
+    assert len(gone) == 2
+    assert set(gone["rank"].tolist()) == {1}
+    ledger = run.ledger()
+    lost = [ledger.spent(job).lost for job in range(30)]
+    assert sum(lost) == (name != "SIGTERM")
+    assert [ledger.spent(job).charged for job in range(30)] == [0] * 30
+    assert accepted_once(run)
+    wait_for(lambda: not _find_ranks(place))
+    assert place.hvmpi("verify").code == 0
+
+
 def test_without_any_worker_a_campaign_ends_and_can_be_taken_up_again(three: Place) -> None:
     process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=2)
     wait_for(lambda: three.runs() and _running(three.run()) == {1})

@@ -25,7 +25,9 @@ from hvmpi.messages import (
     Alive,
     Assign,
     Cancel,
+    GiveBack,
     Goodbye,
+    Held,
     Hello,
     Message,
     Report,
@@ -777,3 +779,175 @@ def test_jobs_that_do_not_fit_into_the_time_are_left_for_a_rerun(
     states = table.run.ledger.jobs["state"][generation].tolist()
     assert states == [JobState.DONE, JobState.DONE, JobState.READY]
     assert not table.master.over
+
+
+# Jobs given ahead, moved by hand
+
+
+def set_up_many(place: Place, *more: str) -> Table:
+    """Begin a run of twenty jobs that all are ready."""
+    place.event_file("304795.40.1", range(1, 41))
+    words = ["--engine=noop", "--evnt-dir=evnt", "--job-size=2", f"--run-dir={place.run_dir}"]
+    settings = load("reconstruct", [*words, *more])
+    engine = make_engine(settings)
+    return Table(begin_run(settings, engine, make_plan(settings, engine)))
+
+
+def _numbers(messages: list[Message]) -> list[int]:
+    return [message.job.number for message in messages if isinstance(message, Assign)]
+
+
+def _run_of(table: Table) -> RunOnDisk:
+    return RunOnDisk(table.run.paths.directory)
+
+
+def test_a_rank_gets_the_next_job_ahead_while_many_are_left(place: Place) -> None:
+    table = set_up_many(place)
+    _greet(table)
+    first, ahead = (message for message in table.got(1) if isinstance(message, Assign))
+    assert (first.job.number, ahead.job.number) == (0, 1)
+    assert _numbers(table.got(2)) == [2, 3]
+    # What was decided stands in the journal before it is sent.
+    assert {entry.job for entry in _run_of(table).entries(journal.Started)} == {0, 1, 2, 3}
+    # Towards the end a rank gets one only when it has none.
+    given = deque([first, ahead])
+    most = 0
+    while given:
+        most = max(most, len(given))
+        table.send(1, table.done(given.popleft()))
+        given += [m for m in table.got(1) if isinstance(m, Assign)]
+        assert len(given) <= (2 if table.run.ledger.counts[JobState.READY] >= 5 else 1)
+    assert most == 2
+    assert table.run.ledger.counts[JobState.READY] == 0
+
+
+def test_a_report_says_when_the_attempt_really_began(place: Place) -> None:
+    table = set_up_many(place)
+    _greet(table)
+    first = table.got(1)[0]
+    assert isinstance(first, Assign)
+    table.send(1, replace(table.done(first), began=5.0))
+    assert table.run.ledger.jobs["started"][0] == 5.0
+    assert table.run.ledger.attempts["started"][0] == 5.0
+    replayed = _run_of(table).ledger()
+    assert np.array_equal(replayed.attempts, table.run.ledger.attempts)
+
+
+def test_of_a_rank_that_dies_only_what_it_ran_is_lost(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = set_up_many(place)
+    _greet(table)
+    running, waiting = _numbers(table.got(1))
+    monkeypatch.setattr(table.ends[0], "failed", lambda: [1])
+    table.master.step()
+    monkeypatch.undo()
+    ledger = table.run.ledger
+    assert (ledger.spent(running), ledger.spent(waiting)) == (Spent(lost=1), Spent())
+    outcomes = {e.job: (e.outcome, e.reason) for e in _run_of(table).entries(journal.Failed)}
+    assert outcomes == {
+        running: (Outcome.WORKER_LOST, "rank 1 on host1 died"),
+        waiting: (Outcome.INTERRUPTED, "rank 1 on host1 died before it began"),
+    }
+    assert {ledger.state(job) for job in (running, waiting)} <= {JobState.READY, JobState.RUNNING}
+
+
+def test_a_silent_rank_that_comes_back_is_told_to_end_both(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = set_up_many(place)
+    _greet(table)
+    both = [message.job for message in _told(table, 1) if isinstance(message, Assign)]
+    _let_pass(table, 62.0, monkeypatch, 2)
+    assert [table.run.ledger.spent(job.number).lost for job in both] == [1, 0]
+    table.send(1, Alive())
+    cancelled = [m for m in _told(table, 1) if isinstance(m, Cancel)]
+    assert cancelled == [Cancel(job.number, job.attempt) for job in both]
+    before = table.run.ledger.jobs["attempts"].copy()
+    for job in both:
+        table.send(1, failed(Assign(job), Outcome.INTERRUPTED))
+    assert [table.run.ledger.spent(job.number).charged for job in both] == [0, 0]
+    # It works again, and on nothing that another has meanwhile.
+    again = [m.job for m in _told(table, 1) if isinstance(m, Assign)]
+    assert again
+    for job in again:
+        assert job.attempt == before[job.number] + 1
+
+
+def test_what_waits_behind_a_long_job_goes_to_a_rank_that_is_idle(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = set_up_many(place)
+    _greet(table)
+    _, waiting = _numbers(table.got(1))
+    others = deque(m for m in table.got(2) if isinstance(m, Assign))
+    while others:
+        table.send(2, table.done(others.popleft()))
+        others += [m for m in table.got(2) if isinstance(m, Assign)]
+    assert table.run.ledger.counts[JobState.READY] == 0
+    now, mono = time.time(), time.monotonic()
+    monkeypatch.setattr(time, "time", lambda: now + 1.0)
+    monkeypatch.setattr(time, "monotonic", lambda: mono + 1.0)
+    table.master.step()
+    monkeypatch.undo()
+    (asked,) = _told(table, 1)
+    assert asked == GiveBack(waiting, 1)
+    back = Report(waiting, 1, Outcome.INTERRUPTED, "given back", 0.0, 0, 0, -1)
+    table.send(1, back)
+    (again,) = (m for m in table.got(2) if isinstance(m, Assign))
+    assert (again.job.number, again.job.attempt) == (waiting, 2)
+    assert table.run.ledger.spent(waiting) == Spent()
+    # It may have begun meanwhile; then it stays where it is.
+    table.master.step()
+    assert _told(table, 1) == []
+
+
+def test_what_was_on_its_way_to_a_rank_that_left_is_free(place: Place) -> None:
+    """As when a worker that got a signal says goodbye just as it is sent a job."""
+    table = set_up_many(place)
+    _greet(table)
+    both = _numbers(table.got(1))
+    table.send(1, Goodbye())
+    ledger = table.run.ledger
+    assert [ledger.spent(job) for job in both] == [Spent(), Spent()]
+    assert all(1 not in ledger.running_attempts(job) for job in both)
+
+
+def test_a_host_that_is_held_gives_back_what_waits(place: Place) -> None:
+    table = set_up_many(place)
+    _greet(table)
+    _, waiting = _numbers(table.got(1))
+    table.send(1, Held("host1 is full"))
+    assert table.got(1) == [GiveBack(waiting, 1)]
+
+
+def test_with_a_time_limit_a_job_is_given_ahead_only_if_it_fits_behind_the_other(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.Process.create_time", lambda _: time.time())
+    table = set_up_many(place, "--time-limit=1000")
+    _greet(table)
+    # Nobody knows yet how long they take.
+    first, second = table.assigned(1), table.assigned(2)
+    table.send(1, replace(table.done(first), wall_s=600.0))
+    assert len(table.got(1)) == 1
+    for rank in (1, 2):
+        table.got(rank)
+    table.send(2, replace(table.done(second), wall_s=600.0))
+    assert len(table.got(2)) == 1
+
+
+def test_stop_takes_nothing_back_that_the_ranks_give_back_themselves(place: Place) -> None:
+    table = set_up_many(place)
+    _greet(table)
+    given = {rank: [m for m in table.got(rank) if isinstance(m, Assign)] for rank in (1, 2)}
+    table.master.stop("enough")
+    for rank, assigns in given.items():
+        for assign in assigns:
+            table.send(rank, failed(assign, Outcome.INTERRUPTED))
+        table.send(rank, Goodbye())
+        assert [m for m in table.got(rank) if isinstance(m, Assign)] == []
+    assert table.master.over
+    assert table.master.end() == 3
+    assert table.run.ledger.counts[JobState.READY] == 20
+    assert all(table.run.ledger.spent(job) == Spent() for job in range(20))

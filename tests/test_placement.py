@@ -242,6 +242,89 @@ def test_no_host_is_overfilled_and_every_job_comes_to_its_end(
         scene.end(job, failure)
 
 
+# Jobs that a rank is given ahead
+
+
+def _ahead(scene: Scene, most: int = 2) -> list[tuple[int, int]]:
+    """Give ranks jobs ahead; return the jobs and their ranks."""
+    given = []
+    while (
+        chosen := scene.placement.choose_ahead(lambda _: most, lambda _kind, _row: True)
+    ) is not None:
+        jobs, rank = chosen
+        for job in jobs:
+            attempt = int(scene.ledger.jobs["attempts"][job]) + 1
+            host = scene.placement.host(rank)
+            scene.ledger.apply(journal.Started(job, attempt, rank, host, 0.0))
+            scene.placement.started(rank, job, attempt)
+            scene.jobs[job] = rank
+            given.append((job, rank))
+    return given
+
+
+def test_ranks_get_jobs_ahead_and_begin_them_in_their_order() -> None:
+    scene = Scene([(SMALL, 9)], {SMALL: 1})
+    scene.hosts((2, 2))
+    assert _ahead(scene) == []
+    scene.start()
+    assert _ahead(scene, 3) == [(2, 1), (3, 1), (4, 2), (5, 2)]
+    scene.end(0)
+    running = scene.placement.running(1)
+    assert running is not None
+    assert running.job == 2
+    # It runs the next one, so it is not idle.
+    assert scene.start() == []
+    assert _ahead(scene, 3) == [(6, 1)]
+    assert scene.placement.ahead == 4
+
+
+@pytest.mark.parametrize("words", [["--host-cores=4"], []])
+def test_where_cores_are_counted_nothing_is_given_ahead(words: list[str]) -> None:
+    scene = Scene([(LARGE, 9)], {LARGE: 1 if words else 2}, *words)
+    scene.hosts((2, 4))
+    scene.start()
+    assert _ahead(scene) == []
+
+
+def test_a_job_that_had_better_be_elsewhere_is_not_given_ahead() -> None:
+    scene = Scene([(SMALL, 5)], {SMALL: 1})
+    scene.hosts((1, 8), (1, 8))
+    scene.start()
+    scene.end(0, FailureClass.PASSING)
+    assert scene.start() == [(2, "a")]
+    assert _ahead(scene) == [(3, 1), (4, 2)]
+    scene.end(1)
+    scene.end(4)
+    assert scene.start() == [(0, "b")]
+
+
+def test_what_waits_is_asked_back_for_an_idle_rank_half_of_it_at_a_time() -> None:
+    scene = Scene([(SMALL, 6)], {SMALL: 1})
+    scene.hosts((1, 8))
+    scene.start()
+    assert len(_ahead(scene, 9)) == 5
+    assert scene.placement.to_give_back(float("inf")) == []
+    assert scene.placement.take_in(2, "b", 8) == ""
+    assert scene.placement.to_give_back(0.0) == []
+    asked = [scene.placement.to_give_back(float("inf")) for _ in range(4)]
+    assert [[given.job for _, given in some] for some in asked] == [[3, 4, 5], [2], [1], []]
+    assert {rank for some in asked for rank, _ in some} == {1}
+
+
+def test_a_host_that_is_held_gets_nothing_ahead_and_gives_back_what_waits() -> None:
+    scene = Scene([(SMALL, 9)], {SMALL: 1})
+    scene.hosts((2, 8), (1, 8))
+    scene.start()
+    assert _ahead(scene) == [(3, 1), (4, 2), (5, 3)]
+    assert [given.job for _, given in scene.placement.hold(2, "a is full")] == [3, 4]
+    scene.end(3, FailureClass.NONE)
+    scene.end(0)
+    assert scene.start() == []
+    assert _ahead(scene) == []
+    assert scene.placement.hold(2, "") == []
+    assert scene.start() == [(3, "a")]
+
+
 @pytest.mark.parametrize("engine", ["athena", "noop"])
 def test_with_athena_cores_are_always_counted(engine: str) -> None:
     ledger = Scene([(SMALL, 9)], {SMALL: 1}).ledger

@@ -21,6 +21,7 @@ from hvmpi.messages import (
     Alive,
     Assign,
     Cancel,
+    GiveBack,
     Goodbye,
     Hello,
     Message,
@@ -30,7 +31,7 @@ from hvmpi.messages import (
 )
 from hvmpi.settings import load
 from hvmpi.worker import Worker
-from tests.conftest import LIMIT_S, Place, shell
+from tests.conftest import LIMIT_S, Place, shell, wait_for
 
 
 class Bench:
@@ -346,6 +347,65 @@ def test_a_cancelled_attempt_ends_and_the_next_job_is_taken(place: Place) -> Non
     assert isinstance(report, Report)
     assert (report.job, report.attempt, report.outcome) == (0, 1, Outcome.INTERRUPTED)
     assert bench.report(bench.job(1, attempt=2)).outcome is Outcome.DONE
+
+
+def test_it_begins_the_next_job_without_being_asked(place: Place) -> None:
+    bench = bench_of(place, 'touch "$4"')
+    bench.welcome()
+    for number in (0, 1):
+        bench.end.send(1, Assign(bench.job(number)))
+    first, second = bench.answer(), bench.answer()
+    assert isinstance(first, Report)
+    assert isinstance(second, Report)
+    assert [(one.job, one.outcome) for one in (first, second)] == [
+        (0, Outcome.DONE),
+        (1, Outcome.DONE),
+    ]
+    # It says when each really began.
+    assert second.began >= first.began + first.wall_s - 0.001
+
+
+@pytest.mark.parametrize("asked", [GiveBack, Cancel])
+def test_what_has_not_begun_is_given_back_and_never_begins(
+    place: Place, asked: type[GiveBack | Cancel]
+) -> None:
+    begun = place.root / "begun"
+    bench = bench_of(place, f'echo "$1" >> "{begun}"; [ "$1" = 1 ] || exec sleep 600')
+    bench.welcome()
+    for number in (0, 1):
+        bench.end.send(1, Assign(bench.job(number)))
+    for _ in range(5):
+        bench.worker.step()
+    wait_for(begun.exists)
+    bench.end.send(1, asked(1, 1))
+    report = bench.answer()
+    assert isinstance(report, Report)
+    assert (report.job, report.outcome, report.began) == (1, Outcome.INTERRUPTED, 0.0)
+    # What runs is not given back.
+    bench.end.send(1, GiveBack(0, 1))
+    for _ in range(5):
+        bench.worker.step()
+    assert bench.end.receive() == []
+    bench.end.send(1, Stop("enough"))
+    assert isinstance(bench.answer(), Report)
+    assert bench.answer() == Goodbye()
+    assert begun.read_text() == "0\n"
+
+
+def test_stop_gives_back_what_waits(place: Place) -> None:
+    bench = bench_of(place, "exec sleep 600")
+    bench.welcome()
+    for number in (0, 1):
+        bench.end.send(1, Assign(bench.job(number)))
+    for _ in range(5):
+        bench.worker.step()
+    bench.end.send(1, Stop("enough"))
+    for number in (0, 1):
+        report = bench.answer()
+        assert isinstance(report, Report)
+        assert (report.job, report.outcome) == (number, Outcome.INTERRUPTED)
+        assert (report.began > 0) == (number == 0)
+    assert bench.answer() == Goodbye()
 
 
 def test_it_gives_signs_of_life_while_an_output_is_brought(

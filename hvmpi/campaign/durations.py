@@ -18,7 +18,7 @@ from hvmpi.campaign.jobs import JobState, Kind
 from hvmpi.errors import InputError
 from hvmpi.hdf5 import InputFile
 
-__all__ = ["Durations", "measured_in"]
+__all__ = ["Durations", "by_sample", "measured_in"]
 
 _TELLING = ["kind", "run_number", "first_event", "events", "wall_s"]
 """What is looked at of a done job."""
@@ -84,7 +84,7 @@ class Durations:
     def __init__(self, parts: Iterable[npt.NDArray[Any]]) -> None:
         done = np.concatenate([_NONE, *map(_done, parts)])
         self._courses: dict[_Group, _Course] = {
-            group: _Course.of(done[rows]) for group, rows in _groups(done).items()
+            group: _Course.of(done[rows]) for group, rows in by_sample(done).items()
         }
         self._event_s = {
             kind: float(of_kind["wall_s"].sum(dtype=np.float64) / of_kind["events"].sum())
@@ -101,7 +101,9 @@ class Durations:
         course = self._courses.get((kind, run_number))
         return self._event_s.get(kind) if course is None else course.event_s
 
-    def expected_s(self, jobs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def expected_s(
+        self, jobs: npt.NDArray[Any], scout_s: float | None = None
+    ) -> npt.NDArray[np.float64]:
         """Give the wall time that each job is expected to take, s.
 
         Where nothing of its kind was measured, an event is taken to last a second: jobs of one
@@ -111,18 +113,23 @@ class Durations:
         ----------
         jobs : ndarray of shape (n_jobs,)
             With ``kind``, ``run_number``, ``first_event`` and ``events``.
+        scout_s : float, optional
+            What is given for the first job of a sample of which nothing was measured; of its others
+            the events are taken to last as long as those of other samples.
 
         Returns
         -------
         ndarray of shape (n_jobs,)
         """
         expected = jobs["events"].astype(np.float64)
-        for (kind, run_number), rows in _groups(jobs).items():
+        for (kind, run_number), rows in by_sample(jobs).items():
             course = self._courses.get((kind, run_number))
             if course is not None:
                 expected[rows] = course.expected_s(jobs[rows])
-            else:
-                expected[rows] *= self._event_s.get(Kind(kind), 1.0)
+                continue
+            expected[rows] *= self._event_s.get(Kind(kind), 1.0)
+            if scout_s is not None:
+                expected[rows[0]] = scout_s
         return expected
 
 
@@ -140,8 +147,8 @@ def _done(jobs: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return done
 
 
-def _groups(jobs: npt.NDArray[Any]) -> dict[_Group, npt.NDArray[np.intp]]:
-    """Give the rows of each kind and run number."""
+def by_sample(jobs: npt.NDArray[Any]) -> dict[_Group, npt.NDArray[np.intp]]:
+    """Give the rows of each kind and run number, which is a sample's own."""
     key = jobs["run_number"].astype(np.int64) * len(Kind) + jobs["kind"]
     order = np.argsort(key, kind="stable")
     keys, starts = np.unique(key[order], return_index=True)

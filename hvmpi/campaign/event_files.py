@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -143,12 +145,14 @@ def _find(settings: Settings, engine: Engine) -> list[Path]:
         msg = f"evnt-dir {str(directory)!r} is no directory; name the one with the event files"
         raise InputError(msg)
     try:
-        found = {
-            path
-            for pattern in engine.event_file_patterns
-            for path in directory.glob(pattern)
-            if not path.name.startswith(".") and not path.is_dir()
-        }
+        with os.scandir(directory) as entries:
+            found = [
+                directory / entry.name
+                for entry in entries
+                if not entry.name.startswith(".")
+                and any(fnmatchcase(entry.name, pattern) for pattern in engine.event_file_patterns)
+                and not entry.is_dir()
+            ]
     except OSError as error:
         msg = f"evnt-dir {str(directory)!r} cannot be read ({error.strerror})"
         raise InputError(msg) from error

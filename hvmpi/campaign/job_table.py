@@ -188,8 +188,8 @@ class JobTable:
         jobs = np.zeros(len(numbers), dtype=dtype)
         jobs["job"] = numbers
         for name, column in self.columns.items():
-            jobs[name] = column[numbers]
-        rows = self._rows[np.searchsorted(self._firsts, numbers, side="right") - 1]
+            jobs[name] = column.take(numbers)
+        rows = self._rows.take(np.searchsorted(self._firsts, numbers, side="right") - 1)
         place = numbers - rows["first_job"]
         within = place * rows["job_size"]
         skip = rows["skip"] + within
@@ -211,13 +211,16 @@ class JobTable:
         return first
 
     def _tell_of_attempts(self, jobs: npt.NDArray[Any], numbers: npt.NDArray[np.integer]) -> None:
-        shown = self._shown[numbers]
+        shown = self._shown.take(numbers)
         begun = np.flatnonzero(shown >= 0)
-        attempts = np.repeat(_NO_ATTEMPT, len(numbers))
-        attempts[begun] = self._attempts.take(shown[begun])
+        attempts = self._attempts.take(shown[begun])
         for name in _OF_ATTEMPT:
-            jobs[name] = attempts[name]
-        barred = self._barred[numbers]
+            if len(begun) == len(jobs):
+                jobs[name] = attempts[name]
+            else:
+                jobs[name] = _NO_ATTEMPT[name]
+                jobs[name][begun] = attempts[name]
+        barred = self._barred.take(numbers)
         not_begun = np.flatnonzero(barred >= 0)
         jobs["outcome"][not_begun] = Outcome.BAD_INPUT
         jobs["failure"][not_begun] = FailureClass.NONE

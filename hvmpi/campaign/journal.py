@@ -57,7 +57,7 @@ class _Tag:
         return str(entry.__struct_config__.tag)
 
 
-class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+class _Entry(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag_field="type"):
     type: ClassVar[_Tag] = _Tag()
 
 
@@ -144,13 +144,18 @@ class Resumed(_Entry, frozen=True, tag="resumed"):
 
 
 class Started(_Entry, frozen=True, tag="started"):
-    """An attempt of a job went to a rank, where it may wait until those before it have ended."""
+    """An attempt of a job went to a rank, where it may wait until those before it have ended.
+
+    ``reason`` says why, where another attempt of the job is under way; the first one that is
+    accepted counts.
+    """
 
     job: int
     attempt: int
     rank: int
     host: str
     time: float
+    reason: str = ""
 
 
 class Accepted(_Entry, frozen=True, tag="accepted"):
@@ -268,14 +273,24 @@ Entry = (
 )
 
 _lines = msgspec.json.Decoder(Entry)
+_lines_of = msgspec.json.Encoder()
 
 
-def _encode(value: Entry | str) -> bytes:
+def _encode(entries: list[Entry]) -> bytes:
     try:
-        return msgspec.json.encode(value)
+        return _lines_of.encode_lines(entries)
     except UnicodeEncodeError:
         # Names of files may hold bytes that are no UTF-8.
-        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode()
+        plain = map(msgspec.to_builtins, entries)
+        lines = [json.dumps(entry, separators=(",", ":")) + "\n" for entry in plain]
+        return "".join(lines).encode()
+
+
+def _text(text: str) -> bytes:
+    try:
+        return _lines_of.encode(text)
+    except UnicodeEncodeError:
+        return json.dumps(text).encode()
 
 
 class Journal:
@@ -310,7 +325,7 @@ class Journal:
         """Write what was collected; a torn last line does not count for a later reader."""
         if not self._collected:
             return
-        data = b"".join([_encode(entry) + b"\n" for entry in self._collected])
+        data = _encode(self._collected)
         self._collected.clear()
         try:
             written = os.write(self._file, data)
@@ -455,7 +470,7 @@ def _newest_first(run_dir: Path) -> list[Path]:
 
 def find_launch(run_dir: Path, launch_id: str) -> Launch | None:
     """Find the run that a launch began or resumed; None when it came to nothing."""
-    needle = _encode(launch_id)[1:-1]
+    needle = _text(launch_id)[1:-1]
     for path in _newest_first(run_dir):
         if needle in path.read_bytes():
             return Launch(path.parent.name, path.parent)

@@ -151,6 +151,10 @@ class Ledger:
         """Give the state of a job."""
         return JobState(self.jobs.states[job])
 
+    def runs(self, job: int) -> bool:
+        """Say whether a job is running: a done one may still have an attempt under way."""
+        return self.jobs.states[job] == JobState.RUNNING
+
     def kind(self, job: int) -> Kind:
         """Give the kind of a job."""
         return Kind(self.jobs.kinds[job])
@@ -186,6 +190,10 @@ class Ledger:
     def start_in(self, order: npt.NDArray[np.intp]) -> None:
         """Let jobs start in this order from now on; no state of the campaign's."""
         self._ready.start_in(order)
+
+    def first_ready(self, ready: Ready, most: int) -> list[int]:
+        """Give a job of `ready`, and those of its kind that are next behind it."""
+        return self._ready.first(ready, most)
 
     def hold(self, job: int) -> None:
         """Keep a job that is ready from being given out; no state of the campaign's: a pause."""

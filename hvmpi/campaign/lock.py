@@ -11,8 +11,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from hvmpi.errors import JournalError, UsageError
 
 __all__ = ["Holder", "Lock", "break_lock", "holder", "living_master", "refuse_in_progress"]
@@ -35,6 +33,9 @@ class Holder:
         """Whether it still runs; on another host, whether it gave a sign of life lately."""
         if self.host != socket.gethostname():
             return self.age_s < _STALE_S
+        # Most looks at a run find no lock, and then have no use for it.
+        import psutil
+
         try:
             process = psutil.Process(self.pid)
             # Nobody may ever wait for a master that was killed: in many containers process 1 does
@@ -108,6 +109,8 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
+        import psutil
+
         self._path = path
         self._own = Holder(socket.gethostname(), os.getpid(), psutil.Process().create_time(), 0.0)
         self.broken: Holder | None = None

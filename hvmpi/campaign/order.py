@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +21,9 @@ _LAST_LOOK = 4096
 class StartOrder:
     """The order of a campaign's jobs, which gets better as it becomes known how long they take.
 
+    Once some are done, a job of each sample of which none is goes first: one that turns out to take
+    longest must not be found out about at the end.
+
     Parameters
     ----------
     ledger : Ledger
@@ -31,7 +36,8 @@ class StartOrder:
         runs = {file.run_number for file in ledger.event_files}
         # Jobs of one sample differ by their events, which are known.
         self._next_look = _FIRST_LOOK if before is None and len(runs) > 1 else _LAST_LOOK + 1
-        self._put(before or Durations(ledger.jobs.parts()))
+        durations = before or Durations(ledger.jobs.parts())
+        self._put(durations.expected_s(jobs) for jobs in ledger.jobs.parts())
 
     def look(self) -> None:
         """Put the jobs into another order if enough of them are done to know better."""
@@ -40,15 +46,13 @@ class StartOrder:
             return
         while self._next_look <= done:
             self._next_look *= 2
-        self._put(Durations(self._ledger.jobs.parts()))
+        durations = Durations(self._ledger.jobs.parts())
+        self._put(durations.expected_s(jobs, np.inf) for jobs in self._ledger.jobs.parts())
 
-    def _put(self, durations: Durations) -> None:
-        ledger = self._ledger
-        expected_s = np.concatenate(
-            [np.zeros(0), *(durations.expected_s(jobs) for jobs in ledger.jobs.parts())]
-        )
-        order = longest_first(ledger.jobs["kind"], ledger.jobs["event_file"], expected_s)
-        ledger.start_in(order)
+    def _put(self, expected_s: Iterable[npt.NDArray[np.float64]]) -> None:
+        jobs = self._ledger.jobs
+        whole = np.concatenate([np.zeros(0), *expected_s])
+        self._ledger.start_in(longest_first(jobs["kind"], jobs["event_file"], whole))
 
 
 def longest_first(

@@ -124,7 +124,7 @@ class Plan:
         reconstructed: list[int] = []
         for event_file, planned in enumerate(self.files):
             file = planned.file
-            yield journal.EventFileListed(**asdict(file))
+            yield _listed(file)
             after = list(before_all)
             if planned.generated:
                 yield _one_job(Kind.GENERATION, event_file, file.events)
@@ -145,6 +145,22 @@ class Plan:
         if self.merged:
             events = sum(planned.file.events for planned in self.files if planned.reconstructed)
             yield _one_job(Kind.MERGE, -1, events, reconstructed)
+
+
+def _listed(file: EventFile) -> journal.EventFileListed:
+    return journal.EventFileListed(
+        path=file.path,
+        sample=file.sample,
+        run_number=file.run_number,
+        batch=file.batch,
+        events=file.events,
+        first_event=file.first_event,
+        stem=file.stem,
+        size=file.size,
+        sha256=file.sha256,
+        number_from=file.number_from,
+        reason=file.reason,
+    )
 
 
 def _one_job(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import numpy.typing as npt
 from hvmpi.campaign.jobs import JobState, Kind
 
 __all__ = ["Ready", "ReadyJobs"]
+
+
+_READY = int(JobState.READY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class _Group:
     has in its list for this group.
     """
 
-    __slots__ = ("_heap", "_next", "_row", "avoid", "head", "kind", "place")
+    __slots__ = ("_end", "_heap", "_next", "_row", "avoid", "head", "kind", "place")
 
     def __init__(self, kind: Kind, avoid: tuple[int, ...], places: Sequence[int] = ()) -> None:
         self.kind = kind
@@ -48,21 +52,26 @@ class _Group:
         self.head: Ready | None = None
         self.place = -1
         self._row = places
-        self._next = 0
+        self._next, self._end = 0, len(places)
         self._heap: list[int] = []
 
     def push(self, place: int) -> None:
         heapq.heappush(self._heap, place)
 
     def first(self) -> int | None:
-        row = int(self._row[self._next]) if self._next < len(self._row) else None
+        row = int(self._row[self._next]) if self._next < self._end else None
         if self._heap and (row is None or self._heap[0] <= row):
             return self._heap[0]
         return row
 
-    def drop(self, place: int) -> None:
+    def following(self, most: int) -> npt.NDArray[Any]:
+        """Give the first so far as they stand in the row, without those that are heaped."""
+        row = np.asarray(self._row[self._next : min(self._next + most, self._end)])
+        return row[: np.searchsorted(row, self._heap[0])] if self._heap else row
+
+    def drop(self) -> None:
         """Drop the first."""
-        if self._heap and self._heap[0] == place:
+        if self._heap and self._heap[0] == self.first():
             heapq.heappop(self._heap)
         else:
             self._next += 1
@@ -174,33 +183,65 @@ class ReadyJobs:
         while at < len(self._heads):
             place, group = self._heads[at]
             head = group.head
-            is_new = head is not None and group.place == place
-            is_new &= not heads or heads[-1] is not head
-            if head is not None and is_new and self._belongs(head.job, group):
+            # An entry that is out of date, or there twice, stands for no group.
+            stands = head is not None and group.place == place
+            stands = stands and (not heads or heads[-1] is not head)
+            if head is not None and stands and self._belongs(head.job, group):
                 heads.append(head)
                 at += 1
                 continue
             del self._heads[at]
-            # An entry that is out of date, or there twice, stands for no group.
-            if is_new:
+            if stands:
+                group.drop()
                 self._put_head(group)
         return heads
 
+    def first(self, ready: Ready, most: int) -> list[int]:
+        """Give a head, and the jobs of its group that are next behind it of all that are ready.
+
+        Parameters
+        ----------
+        ready : Ready
+            One of `heads`; what is behind those before it is not looked at.
+        most : int
+            How many at most.
+        """
+        group = self._groups[ready.kind, ready.avoid]
+        places = group.following(most)
+        if not len(places) or places[0] != group.place:
+            return [ready.job]
+        others = [
+            place for place, other in self._heads if other is not group and place > group.place
+        ]
+        if others:
+            places = places[: np.searchsorted(places, min(others))]
+        jobs = places if self._job_at is None else self._job_at[places]
+        out = np.flatnonzero(self._states[jobs] != _READY)
+        found: list[int] = (jobs[: out[0]] if len(out) else jobs).tolist()
+        if self._held or self._avoid:
+            return list(itertools.takewhile(lambda job: self._belongs(job, group), found))
+        return found
+
     def _put_head(self, group: _Group) -> None:
         """Put the head of a group among the others, behind all that come before it."""
-        while (place := group.first()) is not None:
-            job = place if self._job_at is None else self._job_at.item(place)
-            if self._belongs(job, group):
-                group.place, group.head = place, Ready(job, group.kind, group.avoid)
-                insort(self._heads, (place, group), key=_place)
-                return
-            group.drop(place)
-        group.head = None
-        del self._groups[group.kind, group.avoid]
+        place = group.first()
+        while place is not None and self._states.item(self._job(place)) != _READY:
+            group.drop()
+            place = group.first()
+        if place is None:
+            group.head = None
+            del self._groups[group.kind, group.avoid]
+        else:
+            group.place = place
+            group.head = Ready(self._job(place), group.kind, group.avoid)
+            insort(self._heads, (place, group), key=_place)
+
+    def _job(self, place: int) -> int:
+        return place if self._job_at is None else self._job_at.item(place)
 
     def _belongs(self, job: int, group: _Group) -> bool:
         return (
-            self._states.item(job) == JobState.READY
+            self._states.item(job) == _READY
             and job not in self._held
             and self._avoid.get(job, ()) == group.avoid
         )

@@ -138,11 +138,18 @@ class Rows:
 
     def take(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Copy the rows of these numbers."""
-        taken = np.empty(len(rows), dtype=self.dtype)
-        blocks = rows // _BLOCK
-        for block in np.unique(blocks).tolist():
+        # `take` copies rows as they are, indexing goes field by field: twenty times as long.
+        blocks, places = np.divmod(rows, _BLOCK)
+        there = np.unique(blocks).tolist()
+        taken: npt.NDArray[Any] = np.empty(len(rows), dtype=self.dtype)
+        if len(there) == 1:
+            self._blocks[there[0]].take(places, out=taken, mode="clip")
+            return taken
+        as_they_are = taken.view(f"V{self._size}")
+        for block in there:
             chosen = np.flatnonzero(blocks == block)
-            taken[chosen] = self._blocks[block][rows[chosen] - block * _BLOCK]
+            found = self._blocks[block].take(places[chosen])
+            as_they_are[chosen] = found.view(as_they_are.dtype)
         return taken
 
     def parts(self) -> Iterator[npt.NDArray[Any]]:

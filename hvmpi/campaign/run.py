@@ -23,7 +23,7 @@ from hvmpi.campaign.order import StartOrder
 from hvmpi.campaign.paths import PRODUCTS, RunPaths, create_run, manifest
 from hvmpi.campaign.plan import Plan, digest, event_files_hash
 from hvmpi.campaign.replay import fold, replay
-from hvmpi.campaign.status import write_status
+from hvmpi.campaign.snapshot import write_status
 from hvmpi.engine import Engine
 from hvmpi.errors import HvmpiError, InputError, JournalError, SetupError, UsageError
 from hvmpi.files import sync_directory, write_whole

@@ -1,56 +1,49 @@
-"""status.h5, a snapshot of the campaign for people: its schema, how it is written and read."""
+"""status.h5, a snapshot of the campaign for people: its schema, and how it is read."""
 
 from __future__ import annotations
 
 import io
-import json
 import sys
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from hvmpi import __version__
 from hvmpi.campaign.jobs import FailureClass, JobState, Kind, Outcome
-from hvmpi.campaign.journal import LeftOut
-from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.lock import living_master
 from hvmpi.campaign.paths import MERGED_STEM, SUFFIXES, RunPaths, job_stem, library_stem
-from hvmpi.campaign.replay import replay
-from hvmpi.campaign.rows import ATTEMPT_FIELDS, JOB_FIELDS, STEP_FIELDS
 from hvmpi.errors import InputError
-from hvmpi.hdf5 import LIBVER, InputFile, WholeFile
-from hvmpi.settings import load_run, to_dict
+from hvmpi.hdf5 import InputFile
 from hvmpi.view.text import say
 
 __all__ = [
+    "ENUMS",
     "SCHEMA",
     "SCHEMA_VERSION",
     "Status",
+    "StatusFile",
+    "look_at_current",
     "read_current_status",
     "read_status",
-    "write_status",
 ]
 
 SCHEMA = "hvmpi-status"
 SCHEMA_VERSION = 3
 
-_ENUMS: dict[str, type[IntEnum]] = {
+ENUMS: dict[str, type[IntEnum]] = {
     "kind": Kind,
     "state": JobState,
     "outcome": Outcome,
     "failure": FailureClass,
 }
+"""Columns that hold values of an enum."""
+
 _TEXTS = {"host": "hosts", "reason": "reasons", "where": "places", "decision": "reasons"}
 """Columns that hold rows of a table of texts, and that table."""
-
-_TABLES = ("jobs", "attempts", "steps", "event_files", *dict.fromkeys(_TEXTS.values()))
 
 _ATTRIBUTES: dict[str, type[Any]] = {
     "schema": str,
@@ -63,132 +56,111 @@ _ATTRIBUTES: dict[str, type[Any]] = {
     "updated": float,
 }
 
+_PART = 1 << 14
+"""Rows that are read at once, which stay in the processor's cache."""
 
-def _names(enum: type[IntEnum]) -> dict[str, int]:
-    return {member.name.lower(): member.value for member in enum}
-
-
-def _on_disk(fields: list[tuple[str, str]]) -> np.dtype[Any]:
-    """Give the type of a table in the file: as in memory, with the names of its enums."""
-    return np.dtype(
-        [
-            (name, h5py.enum_dtype(_names(_ENUMS[name]), basetype=kind) if name in _ENUMS else kind)
-            for name, kind in fields
-        ]
-    )
+Look = TypeVar("Look")
 
 
-_JOBS, _ATTEMPTS = _on_disk(JOB_FIELDS), _on_disk(ATTEMPT_FIELDS)
+class StatusFile:
+    """A status file that is open: tables as they are in it, joined where that is asked for.
 
+    Used as a context.
 
-def _write_table(
-    file: Any, name: str, rows: int, dtype: np.dtype[Any], parts: Iterable[npt.NDArray[Any]]
-) -> None:
-    """Write a table some rows at a time: a million of them are never in memory twice."""
-    dataset = file.create_dataset(name, shape=(rows,), dtype=dtype)
-    first = 0
-    for part in parts:
-        dataset[first : first + len(part)] = part
-        first += len(part)
+    Parameters
+    ----------
+    path : Path
+    image : BytesIO, optional
+        The file's bytes, where there is no good one on disk.
 
+    Attributes
+    ----------
+    path : Path
+    attributes : dict
+        The root attributes; ``settings`` as a dict.
 
-def _texts(values: list[str]) -> npt.NDArray[Any]:
-    encoded = [value.encode("utf-8", "surrogateescape") for value in values]
-    width = max(map(len, encoded), default=1) or 1
-    return np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
-
-
-def _event_files(ledger: Ledger) -> npt.NDArray[Any]:
-    files = ledger.event_files
-    columns: dict[str, npt.NDArray[Any]] = {
-        "path": _texts([file.path for file in files]),
-        "sample": _texts([file.sample for file in files]),
-        "run_number": np.array([file.run_number for file in files], dtype="i4"),
-        "batch": np.array([file.batch for file in files], dtype="i4"),
-        "events": np.array([file.events for file in files], dtype="i8"),
-        "size": np.array([file.size for file in files], dtype="i8"),
-        "sha256": _texts([file.sha256 for file in files]),
-        "reason": _texts([file.reason for file in files]),
-        "stem": _texts([file.stem for file in files]),
-    }
-    table = np.zeros(len(files), dtype=[(name, column.dtype) for name, column in columns.items()])
-    for name, column in columns.items():
-        table[name] = column
-    return table
-
-
-def _write_steps(file: Any, ledger: Ledger) -> None:
-    names = _texts(ledger.step_names or [""])
-    dtype = np.dtype(
-        [(name, names.dtype if name == "step" else kind) for name, kind in STEP_FIELDS]
-    )
-    parts = (_with_columns(steps, {"step": names[steps["step"]]}) for steps in ledger.steps.parts())
-    _write_table(file, "steps", len(ledger.steps), dtype, parts)
-
-
-def _left_out(ranks: Sequence[LeftOut]) -> npt.NDArray[Any]:
-    hosts, reasons = _texts([r.host for r in ranks]), _texts([r.reason for r in ranks])
-    fields = [("host", hosts.dtype), ("rank", "i4"), ("reason", reasons.dtype)]
-    table = np.zeros(len(ranks), dtype=fields)
-    table["host"], table["reason"] = hosts, reasons
-    table["rank"] = [r.rank for r in ranks]
-    return table
-
-
-def _named(texts: list[str], field: str) -> npt.NDArray[Any]:
-    column = _texts(texts)
-    return np.array([(text,) for text in column], dtype=[(field, column.dtype)])
-
-
-def write_status(
-    path: Path,
-    ledger: Ledger,
-    *,
-    settings: dict[str, Any],
-    state: str,
-) -> float:
-    """Write the snapshot beside `path` and rename it.
-
-    Returns
-    -------
-    float
-        Seconds that it took.
+    Raises
+    ------
+    InputError
+        In every method: if something is missing or damaged.
     """
-    began = time.monotonic()
-    # One that another will replace in a moment is not worth waiting for the disk.
-    with WholeFile(path, mode=0o600, synced=state != "running") as whole:
-        _fill(whole.file, ledger, settings, state)
-    return time.monotonic() - began
 
+    def __init__(self, path: Path, image: io.BytesIO | None = None) -> None:
+        self.path = path
+        self._file = InputFile(path, image)
+        try:
+            self._file.check_schema(SCHEMA, SCHEMA_VERSION)
+            self.attributes: dict[str, Any] = {
+                name: self._file.attribute(name, kind) for name, kind in _ATTRIBUTES.items()
+            }
+            self.attributes["settings"] = self._file.json("settings")
+        except InputError:
+            self._file.close()
+            raise
+        self._read: dict[str, npt.NDArray[Any]] = {}
 
-def _fill(file: Any, ledger: Ledger, settings: dict[str, Any], state: str) -> None:
-    run = ledger.begun
-    file.attrs["schema"] = SCHEMA
-    file.attrs["schema_version"] = SCHEMA_VERSION
-    file.attrs["timestamp"] = run.timestamp if run else ""
-    file.attrs["state"] = state
-    file.attrs["hvmpi_version"] = __version__
-    file.attrs["command_line"] = run.command_line if run else ""
-    file.attrs["settings"] = json.dumps(settings)
-    file.attrs["started"] = run.time if run else 0.0
-    file.attrs["updated"] = time.time()
-    _write_table(file, "jobs", len(ledger.jobs), _JOBS, ledger.jobs.parts(_JOBS))
-    attempts = (part.view(_ATTEMPTS) for part in ledger.attempts.parts())
-    _write_table(file, "attempts", len(ledger.attempts), _ATTEMPTS, attempts)
-    _write_steps(file, ledger)
-    file["event_files"] = _event_files(ledger)
-    file["left_out"] = _left_out(ledger.left_out)
-    file["hosts"] = _named(ledger.hosts, "name")
-    file["reasons"] = _named(ledger.reasons, "text")
-    file["places"] = _named(ledger.places, "text")
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
-def _image(ledger: Ledger, settings: dict[str, Any], state: str) -> io.BytesIO:
-    """Make a status file in memory, for a run in whose directory nothing is to be written."""
-    image = io.BytesIO()
-    with h5py.File(image, "w", libver=LIBVER) as file:
-        _fill(file, ledger, settings, state)
-    return image
+    def table(self, name: str) -> npt.NDArray[Any]:
+        """Return a whole table."""
+        if name not in self._read:
+            self._read[name] = self._file.table(name)
+        return self._read[name]
+
+    def parts(self, name: str) -> Iterator[npt.NDArray[Any]]:
+        """Return a table some rows at a time; of an empty one, once, none."""
+        rows = len(self._file.dataset(name))
+        for first in range(0, max(rows, 1), _PART):
+            yield self._file.read(name, first, first + _PART)
+
+    def left_out(self) -> npt.NDArray[Any]:
+        """Return the ranks that got no jobs from the newest launch; joined."""
+        if "left_out" not in self._file:
+            fields: list[tuple[str, Any]] = [("host", object), ("rank", "i4"), ("reason", object)]
+            return np.zeros(0, dtype=fields)
+        return self.decoded("left_out")
+
+    def decoded(self, name: str) -> npt.NDArray[Any]:
+        """Return a whole table that holds its texts itself."""
+        return _decode_table(self.table(name))
+
+    def joined(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Put the texts and names into rows of ``jobs`` or ``attempts`` that stand for them."""
+        columns: dict[str, npt.NDArray[Any]] = {}
+        for name in rows.dtype.names or ():
+            if name in _TEXTS:
+                (texts,) = (self.table(_TEXTS[name])[field] for field in self._fields(name))
+                columns[name] = _looked_up(rows[name], texts)
+            elif name in ENUMS:
+                names = np.array([member.name.lower() for member in ENUMS[name]], dtype=object)
+                columns[name] = names[rows[name]]
+        return _with_columns(rows, columns)
+
+    def _fields(self, column: str) -> tuple[str, ...]:
+        return (self.table(_TEXTS[column]).dtype.names or ())[:1]
+
+    def joined_jobs(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Join rows of ``jobs``, with the sample and the paths that `Status` has."""
+        jobs = self.joined(rows)
+        files = self.table("event_files")
+        stems = _looked_up(rows["event_file"], files["stem"])
+        paths = _Paths(self.path.parent, self.attributes["settings"])
+        outputs = [
+            paths.output(row, str(stem), files) if row["state"] == "done" else ""
+            for row, stem in zip(jobs, stems, strict=True)
+        ]
+        return _with_columns(
+            jobs,
+            {
+                "sample": _looked_up(rows["event_file"], files["sample"]),
+                "output": np.array(outputs, dtype=object),
+                "log": np.array(list(map(paths.logs, rows["job"].tolist())), dtype=object),
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -217,6 +189,19 @@ class Status:
     event_files: npt.NDArray[Any]
     left_out: npt.NDArray[Any]
 
+    @classmethod
+    def of(cls, file: StatusFile) -> Status:
+        """Read and join all tables of a file."""
+        return cls(
+            path=file.path,
+            attributes=file.attributes,
+            jobs=file.joined_jobs(file.table("jobs")),
+            attempts=file.joined(file.table("attempts")),
+            steps=file.decoded("steps"),
+            event_files=file.decoded("event_files"),
+            left_out=file.left_out(),
+        )
+
 
 def read_status(path: str | Path) -> Status:
     """Read a status file and join its tables.
@@ -234,11 +219,16 @@ def read_status(path: str | Path) -> Status:
     path = Path(path)
     if path.is_dir():
         path = path / "status.h5"
-    return _read(path)
+    return _looked_at(path, Status.of)
 
 
 def read_current_status(directory: Path) -> Status:
-    """Read the status of a run, from its journal where no good file tells how the run ended.
+    """Read the status of a run as `look_at_current` finds it, and join its tables."""
+    return look_at_current(directory, Status.of)
+
+
+def look_at_current(directory: Path, look: Callable[[StatusFile], Look]) -> Look:
+    """Look at the status of a run, from its journal where no good file tells how the run ended.
 
     A file that is damaged is told of on standard error.
 
@@ -246,6 +236,8 @@ def read_current_status(directory: Path) -> Status:
     ----------
     directory : Path
         Of the run.
+    look : callable
+        Gets the file while it is open; what it gives is given back.
 
     Raises
     ------
@@ -256,7 +248,9 @@ def read_current_status(directory: Path) -> Status:
     in_progress = living_master(directory / "lock.json") is not None
     if path.exists():
         try:
-            status = read_status(path)
+            found = _looked_at(
+                path, lambda file: look(file) if in_progress or _has_ended(file) else None
+            )
         except InputError:
             say(
                 f"hvmpi: {str(path)!r} is damaged or another version's; what follows is from the "
@@ -264,22 +258,32 @@ def read_current_status(directory: Path) -> Status:
                 sys.stderr,
             )
         else:
-            if status.attributes["state"] != "running" or in_progress:
-                return status
+            if found is not None:
+                return found
+    return _looked_at(path, look, _from_journal(directory, in_progress=in_progress))
+
+
+def _has_ended(file: StatusFile) -> bool:
+    return bool(file.attributes["state"] != "running")
+
+
+def _from_journal(directory: Path, *, in_progress: bool) -> io.BytesIO:
+    # What most looks at a run have no use for.
+    from hvmpi.campaign.replay import replay
+    from hvmpi.campaign.snapshot import image_of
+    from hvmpi.settings import load_run, to_dict
+
     ledger = replay(directory / "journal.jsonl")
     state = "running" if in_progress else ledger.ended.state if ledger.ended else "cut short"
-    return _read(path, _image(ledger, to_dict(load_run(directory)), state))
+    return image_of(ledger, to_dict(load_run(directory)), state)
 
 
-def _read(path: Path, image: io.BytesIO | None = None) -> Status:
+def _looked_at(
+    path: Path, look: Callable[[StatusFile], Look], image: io.BytesIO | None = None
+) -> Look:
     try:
-        with InputFile(path, image) as file:
-            file.check_schema(SCHEMA, SCHEMA_VERSION)
-            attributes = {name: file.attribute(name, kind) for name, kind in _ATTRIBUTES.items()}
-            attributes["settings"] = file.json("settings")
-            tables = {name: file.table(name) for name in _TABLES}
-            tables["left_out"] = file.table("left_out") if "left_out" in file else _left_out(())
-        return _join(attributes, tables, path)
+        with StatusFile(path, image) as file:
+            return look(file)
     except (InputError, AttributeError, LookupError, TypeError, ValueError) as error:
         msg = (
             f"status file {str(path)!r} cannot be read ({error}); python -m hvmpi status "
@@ -288,23 +292,11 @@ def _read(path: Path, image: io.BytesIO | None = None) -> Status:
         raise InputError(msg) from error
 
 
-def _join(attributes: dict[str, Any], tables: dict[str, Any], path: Path) -> Status:
-    files = _decode_table(tables["event_files"])
-    texts = {name: _decoded(tables[of][tables[of].dtype.names[0]]) for name, of in _TEXTS.items()}
-    jobs = _joined(tables["jobs"], texts)
-    return Status(
-        path=path,
-        attributes=attributes,
-        jobs=_with_paths(jobs, files, path.parent, attributes["settings"]),
-        attempts=_joined(tables["attempts"], texts),
-        steps=_decode_table(tables["steps"]),
-        event_files=files,
-        left_out=_decode_table(tables["left_out"]),
-    )
+# Joining
 
 
-def _decoded(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.array([text.decode("utf-8", "surrogateescape") for text in column], dtype=object)
+def _decoded(texts: Iterable[bytes]) -> npt.NDArray[Any]:
+    return np.array([text.decode("utf-8", "surrogateescape") for text in texts], dtype=object)
 
 
 def _decode_table(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -321,92 +313,63 @@ def _decode_table(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _with_columns(
     table: npt.NDArray[Any], columns: dict[str, npt.NDArray[Any]]
 ) -> npt.NDArray[Any]:
-    names = [
-        *(table.dtype.names or ()),
-        *(n for n in columns if n not in (table.dtype.names or ())),
-    ]
+    names = list(dict.fromkeys([*(table.dtype.names or ()), *columns]))
     dtype = [(n, columns[n].dtype if n in columns else table.dtype[n]) for n in names]
     joined = np.zeros(len(table), dtype=dtype)
     for name in names:
-        joined[name] = columns.get(name, table[name] if name not in columns else None)
+        joined[name] = columns[name] if name in columns else table[name]
     return joined
 
 
 def _looked_up(rows: npt.NDArray[Any], texts: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    with_none: npt.NDArray[Any] = np.append(texts, "")
-    return with_none[rows]  # type: ignore[no-any-return]
+    """Give the texts of rows of a table, each of them decoded once; none for -1."""
+    used, places = np.unique(rows, return_inverse=True)
+    found = np.full(len(used), "", dtype=object)
+    found[used >= 0] = _decoded(texts[used[used >= 0]])
+    return found[places]
 
 
-def _joined(table: npt.NDArray[Any], texts: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    there = set(table.dtype.names or ())
-    columns = {
-        name: _looked_up(table[name], column) for name, column in texts.items() if name in there
-    }
-    for name, enum in _ENUMS.items():
-        if name in there:
-            names = np.array([member.name.lower() for member in enum], dtype=object)
-            columns[name] = names[table[name]]
-    return _with_columns(table, columns)
+class _Paths:
+    """Where what a run made is, as texts; a path of a million jobs takes its time."""
 
+    def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
+        self._paths = RunPaths.of(
+            directory,
+            evnt_dir=settings.get("evnt-dir"),
+            aod_dir=settings.get("aod-dir"),
+            log_dir=settings.get("log-dir"),
+            tmp_dir=settings.get("tmp-dir"),
+        )
+        self._suffixes = SUFFIXES[settings["engine"]]
+        self._keep = settings["keep"]
+        self._derivations = self._find_derivations() if "aod" not in self._keep else {}
 
-def _with_paths(
-    jobs: npt.NDArray[Any],
-    files: npt.NDArray[Any],
-    directory: Path,
-    settings: dict[str, Any],
-) -> npt.NDArray[Any]:
-    paths = RunPaths.of(
-        directory,
-        evnt_dir=settings.get("evnt-dir"),
-        aod_dir=settings.get("aod-dir"),
-        log_dir=settings.get("log-dir"),
-        tmp_dir=settings.get("tmp-dir"),
-    )
-    suffixes = SUFFIXES[settings["engine"]]
-    derivations = _derivations(paths, suffixes) if "aod" not in settings["keep"] else {}
-    outputs = [
-        _output(row, files, paths, derivations, settings) if row["state"] == "done" else ""
-        for row in jobs
-    ]
-    logs = [str(paths.job_logs(int(number))) for number in jobs["job"]]
-    return _with_columns(
-        jobs,
-        {
-            "sample": _looked_up(jobs["event_file"], files["sample"]),
-            "output": np.array(outputs, dtype=object),
-            "log": np.array(logs, dtype=object),
-        },
-    )
+    def logs(self, number: int) -> str:
+        """Give the directory of a job's logs."""
+        return str(self._paths.job_logs(number))
 
+    def output(self, row: npt.NDArray[Any], stem: str, files: npt.NDArray[Any]) -> str:
+        """Give the path of what a job made; nothing where that is not kept."""
+        paths, suffixes = self._paths, self._suffixes
+        if row["kind"] == "library":
+            stem = library_stem(int(row["events"]))
+            return str(paths.product("library", stem, suffixes["library"]))
+        if row["kind"] == "merge":
+            return str(paths.product("merged", MERGED_STEM, suffixes["merged"]))
+        if row["kind"] == "generation":
+            stored = files["path"][row["event_file"]].decode("utf-8", "surrogateescape")
+            return str(paths.resolve(stored)) if "evnt" in self._keep else ""
+        stem = job_stem(stem, int(row["job_size"]), int(row["skip_events"]))
+        if "aod" in self._keep:
+            return str(paths.product("aod", stem, suffixes["aod"]))
+        return self._derivations.get(stem, "")
 
-def _output(
-    row: npt.NDArray[Any],
-    files: npt.NDArray[Any],
-    paths: RunPaths,
-    derivations: dict[str, str],
-    settings: dict[str, Any],
-) -> str:
-    """Give the path of what a job made; nothing where that is not kept."""
-    suffixes = SUFFIXES[settings["engine"]]
-    if row["kind"] == "library":
-        return str(paths.product("library", library_stem(int(row["events"])), suffixes["library"]))
-    if row["kind"] == "merge":
-        return str(paths.product("merged", MERGED_STEM, suffixes["merged"]))
-    file = files[row["event_file"]]
-    if row["kind"] == "generation":
-        return str(paths.resolve(file["path"])) if "evnt" in settings["keep"] else ""
-    stem = job_stem(file["stem"], int(row["job_size"]), int(row["skip_events"]))
-    if "aod" in settings["keep"]:
-        return str(paths.product("aod", stem, suffixes["aod"]))
-    return derivations.get(stem, "")
-
-
-def _derivations(paths: RunPaths, suffixes: dict[str, str]) -> dict[str, str]:
-    """Find a derivation of each job by its stem; what it is called depends on the tags."""
-    if "daod" not in suffixes:
-        return {}
-    ending = f".{suffixes['daod']}"
-    return {
-        path.name.partition(".")[2].removesuffix(ending): str(path)
-        for path in sorted(paths.product_directory("daod").glob(f"DAOD_*{ending}"))
-    }
+    def _find_derivations(self) -> dict[str, str]:
+        """Find a derivation of each job by its stem; what it is called depends on the tags."""
+        if "daod" not in self._suffixes:
+            return {}
+        ending = f".{self._suffixes['daod']}"
+        return {
+            path.name.partition(".")[2].removesuffix(ending): str(path)
+            for path in sorted(self._paths.product_directory("daod").glob(f"DAOD_*{ending}"))
+        }

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FailureGroup", "LogPlace", "group_failures", "hosts_left_out", "listed"]
+__all__ = ["FailureGroup", "LogPlace", "group_failures", "hosts_left_out", "listed", "title"]
 
 _LAST_LINES = 12
 _LAST_BYTES = 65536
@@ -40,13 +40,17 @@ class FailureGroup:
     @property
     def title(self) -> str:
         """How many of what, in one line."""
-        of = "" if self.failure == "none" else f" ({self.failure})"
-        reason = " ".join(self.reason.split())
-        return f"{len(self.rows)} x {self.outcome}{of}: {reason}"
+        return title(len(self.rows), self.outcome, self.failure, self.reason)
 
     def counts(self, column: str) -> list[tuple[Any, int]]:
         """Count the values of a column, most frequent first."""
         return Counter(self.rows[column].tolist()).most_common()
+
+
+def title(count: int, outcome: str, failure: str, reason: str) -> str:
+    """Say in one line how many failed in which way."""
+    of = "" if failure == "none" else f" ({failure})"
+    return f"{count} x {outcome}{of}: {' '.join(reason.split())}"
 
 
 def group_failures(rows: npt.NDArray[Any]) -> list[FailureGroup]:

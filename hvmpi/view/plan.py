@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from hvmpi.campaign.jobs import Job, JobState, Kind
 from hvmpi.campaign.ledger import Ledger
@@ -37,26 +38,30 @@ def show_plan(plan: Plan, settings: Settings, engine: Engine) -> None:
     if plan.library is not None:
         _show_library(plan.library, ledger, settings.pileup_mu)
     paths = paths_of(Path(settings.run_dir) / _PLACEHOLDER, settings)
-    _show_jobs(ledger, list(range(len(ledger.jobs))), paths, settings, engine)
+    _show_jobs(ledger, np.arange(len(ledger.jobs)), paths, settings, engine)
 
 
 def show_rest(ledger: Ledger, paths: RunPaths, settings: Settings, engine: Engine) -> None:
     """Print what a rerun would do: the jobs that are not done."""
-    rest = np.flatnonzero(ledger.jobs["state"] != JobState.DONE).tolist()
+    rest = np.flatnonzero(ledger.jobs["state"] != JobState.DONE)
     print(f"run {paths.timestamp}: {len(rest)} of {len(ledger.jobs)} jobs are not done")
     _show_jobs(ledger, rest, paths, settings, engine)
 
 
 def _show_jobs(
-    ledger: Ledger, numbers: list[int], paths: RunPaths, settings: Settings, engine: Engine
+    ledger: Ledger,
+    numbers: npt.NDArray[np.integer],
+    paths: RunPaths,
+    settings: Settings,
+    engine: Engine,
 ) -> None:
-    if not numbers:
+    if not len(numbers):
         return
-    wanted = settings.show_job if settings.show_job >= 0 else numbers[0]
+    wanted = settings.show_job if settings.show_job >= 0 else int(numbers[0])
     if settings.show_job < -1 or wanted not in numbers:
         msg = f"--job {settings.show_job}: there are jobs {numbers[0]} to {numbers[-1]}"
         raise UsageError(msg)
-    shown = numbers if settings.show_all else numbers[:_FIRST_JOBS]
+    shown = (numbers if settings.show_all else numbers[:_FIRST_JOBS]).tolist()
     print()
     print_table(
         ("JOB", "KIND", "EVENT FILE", "SKIP", "FIRST", "EVENTS"),
@@ -69,14 +74,13 @@ def _show_jobs(
         _show_commands(ledger.job(number), paths, settings, engine)
 
 
-def _telling(ledger: Ledger, numbers: list[int]) -> list[int]:
+def _telling(ledger: Ledger, numbers: npt.NDArray[np.integer]) -> list[int]:
     """Choose the jobs whose commands are shown: the first generation and reconstruction."""
-    kinds = ledger.jobs["kind"]
+    kinds = ledger.jobs["kind"][numbers]
     firsts = [
-        next((number for number in numbers if kinds[number] == kind), None)
-        for kind in (Kind.GENERATION, Kind.RECONSTRUCTION)
+        numbers[kinds == kind][:1].tolist() for kind in (Kind.GENERATION, Kind.RECONSTRUCTION)
     ]
-    return [number for number in firsts if number is not None] or numbers[:1]
+    return [number for first in firsts for number in first] or numbers[:1].tolist()
 
 
 def _show_files(ledger: Ledger) -> None:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from hvmpi.campaign.jobs import JobState, Kind
+from hvmpi.campaign.overview import Failing, Overview
 from hvmpi.campaign.paths import PRODUCTS, RunPaths
-from hvmpi.campaign.status import Status, read_current_status
+from hvmpi.campaign.status import look_at_current
 from hvmpi.options import BY_NAME
-from hvmpi.view.failures import LogPlace, group_failures, hosts_left_out
+from hvmpi.view.failures import LogPlace, hosts_left_out, title
 from hvmpi.view.table import print_table
 from hvmpi.view.text import say
 
 __all__ = ["show_status"]
 
-_MOST_ROWS = 40
 _MOST_GROUPS = 10
-_STATES = ("done", "running", "ready", "waiting", "failed")
+_MOST_FILES = 5000
+"""Files of a directory that are counted: those of a million jobs take longer than all the rest."""
+
+_STATES = ("done", "running", "given ahead", "ready", "waiting", "failed")
 
 
 def show_status(directory: Path, *, state: str | None = None, all_rows: bool = False) -> None:
@@ -38,28 +45,21 @@ def show_status(directory: Path, *, state: str | None = None, all_rows: bool = F
     all_rows : bool
         Every job, not the most telling ones of a long table.
     """
-    status = read_current_status(directory)
-    jobs = status.jobs if state is None else status.jobs[status.jobs["state"] == state]
-    shown = jobs if all_rows or len(jobs) <= _MOST_ROWS else _most_telling(jobs)
+    chosen = None if state is None else JobState[state.upper()]
+    run = look_at_current(directory, partial(Overview.of, state=chosen, all_rows=all_rows))
     print_table(
         ("JOB", "KIND", "STATE", "TRY", "RANK", "HOST", "EVENTS", "TIME", "RSS", "EXIT", "REASON"),
-        [_row(job) for job in shown],
+        map(_row, run.shown),
         right=("JOB", "TRY", "RANK", "EVENTS", "TIME", "RSS", "EXIT"),
     )
-    if len(shown) < len(jobs):
-        print(f"... {len(jobs) - len(shown)} more jobs; --all shows each")
+    if len(run.shown) < run.chosen:
+        print(f"... {run.chosen - len(run.shown)} more jobs; --all shows each")
     print()
-    print(_totals(status))
-    for line in hosts_left_out(status.left_out[["host", "reason"]].tolist()):
+    print(_totals(run))
+    for line in hosts_left_out(run.left_out):
         say(f"left out: {line}")
-    _show_failures(status)
-    _show_products(status)
-
-
-def _most_telling(jobs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    order = {"failed": 0, "running": 1, "ready": 2, "waiting": 3, "done": 4}
-    rank = np.array([order[state] for state in jobs["state"]])
-    return np.sort(jobs[np.argsort(rank, kind="stable")[:_MOST_ROWS]], order="job")
+    _show_failures(run)
+    _show_products(run)
 
 
 def _row(job: npt.NDArray[Any]) -> tuple[str, ...]:
@@ -89,46 +89,48 @@ def _first_line(text: str) -> str:
     return line if len(line) <= 100 else line[:97] + "..."
 
 
-def _totals(status: Status) -> str:
-    jobs = status.jobs
-    count = Counter(jobs["state"].tolist())
+def _totals(run: Overview) -> str:
+    count = Counter({state.name.lower(): jobs for state, jobs in run.states.items()})
+    # A rank runs one of the jobs that it has.
+    count["given ahead"] = count["running"] - run.busy
+    count["running"] = run.busy
     states = ", ".join(f"{count[state]} {state}" for state in _STATES if count[state])
-    done = jobs[jobs["state"] == "done"]
     events = [
-        f"{int(done['events_out'][done['kind'] == kind].sum())} events {what}"
-        for kind, what in (("generation", "generated"), ("reconstruction", "reconstructed"))
-        if kind in done["kind"]
+        f"{run.events[kind]} events {what}"
+        for kind, what in ((Kind.GENERATION, "generated"), (Kind.RECONSTRUCTION, "reconstructed"))
+        if run.done[kind]
     ]
-    attributes = status.attributes
+    attributes = run.attributes
     elapsed = attributes["updated"] - attributes["started"]
-    rate = f"{3600 * count['done'] / elapsed:.0f} jobs/h" if elapsed > 0 else ""
-    summary = [f"{len(jobs)} jobs: {states or 'none'}", *events, rate]
+    rate = f"{3600 * run.states[JobState.DONE] / elapsed:.0f} jobs/h" if elapsed > 0 else ""
+    summary = [f"{run.states.total()} jobs: {states or 'none'}", *events, rate]
     line = "; ".join(part for part in summary if part)
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(attributes["updated"]))
     return f"run {attributes['timestamp']} {attributes['state']} ({when} UTC): {line}"
 
 
-def _show_failures(status: Status) -> None:
-    failed = status.jobs[status.jobs["state"] == "failed"]
-    groups = group_failures(failed[failed["attempts"] > 0])
-    groups += group_failures(failed[failed["attempts"] == 0])
-    for group in groups[:_MOST_GROUPS]:
-        first = group.rows[0]
-        if first["attempts"]:
-            say(f"failed: {group.title}; see {_log(first)} (job {first['job']})")
-        else:
-            # It did not fail itself: what it waits for did.
-            reason = " ".join(group.reason.split())
-            say(f"not started: {len(group.rows)} x {reason} (job {first['job']})")
-    if len(groups) > _MOST_GROUPS:
-        print(f"... and for {len(groups) - _MOST_GROUPS} more reasons")
-    for file in status.event_files[status.event_files["reason"] != ""][:10]:
-        say(f"put aside: {file['reason']}")
-    if groups:
-        run = status.path.parent
-        elsewhere = run.parent.resolve() != Path(BY_NAME["run-dir"].default).resolve()
-        words = [run.name, *(["--run-dir", str(run.parent)] if elsewhere else [])]
+def _show_failures(run: Overview) -> None:
+    for group in run.failing[:_MOST_GROUPS]:
+        say(_failing(group))
+    if len(run.failing) > _MOST_GROUPS:
+        print(f"... and for {len(run.failing) - _MOST_GROUPS} more reasons")
+    for reason in run.put_aside:
+        say(f"put aside: {reason}")
+    if run.failing:
+        directory = run.path.parent
+        elsewhere = directory.parent.resolve() != Path(BY_NAME["run-dir"].default).resolve()
+        words = [directory.name, *(["--run-dir", str(directory.parent)] if elsewhere else [])]
         print(f"what to do: {shlex.join(['python', '-m', 'hvmpi', 'diagnose', *words])}")
+
+
+def _failing(group: Failing) -> str:
+    first = group.first
+    if not first["attempts"]:
+        # It did not fail itself: what it waits for did.
+        reason = " ".join(first["reason"].split())
+        return f"not started: {group.count} x {reason} (job {first['job']})"
+    what = title(group.count, first["outcome"], first["failure"], first["reason"])
+    return f"failed: {what}; see {_log(first)} (job {first['job']})"
 
 
 def _log(job: npt.NDArray[Any]) -> str:
@@ -136,23 +138,29 @@ def _log(job: npt.NDArray[Any]) -> str:
     return str(LogPlace.of(logs, int(job["attempts"]), where) if where else logs)
 
 
-def _show_products(status: Status) -> None:
-    settings = status.attributes["settings"]
-    directory = status.path.parent
+def _show_products(run: Overview) -> None:
+    settings = run.attributes["settings"]
+    directory = run.path.parent
     paths = RunPaths.of(directory, evnt_dir=settings["evnt-dir"], aod_dir=settings["aod-dir"])
     for product in PRODUCTS:
         if product == "evnt" and settings["verb"] == "reconstruct":
             continue
         folder = paths.product_directory(product)
-        files = [
-            path
-            for path in folder.glob("[!.]*")
-            if path.is_file()
-            and path.suffix != ".json"
-            # Derivations lie beside what they were derived from.
-            and path.name.startswith("DAOD_") == (product == "daod")
-        ]
-        if files:
-            size = sum(path.stat().st_size for path in files) / 1e6
+        files = list(islice(_files(folder, product), _MOST_FILES + 1))
+        if len(files) > _MOST_FILES:
+            print(f"{product}: more than {_MOST_FILES} files, in {folder}")
+        elif files:
+            size = sum(file.stat().st_size for file in files) / 1e6
             print(f"{product}: {len(files)} files, {size:.1f} MB, in {folder}")
-    print(f"status: {status.path}")
+    print(f"status: {run.path}")
+
+
+def _files(folder: Path, product: str) -> Iterator[os.DirEntry[str]]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            # Derivations lie beside what they were derived from.
+            is_of_it = name.startswith("DAOD_") == (product == "daod")
+            is_of_it &= not name.startswith(".") and not name.endswith(".json")
+            if is_of_it and entry.is_file():
+                yield entry

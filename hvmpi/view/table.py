@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len
 
 from hvmpi.view.text import printable
 
@@ -25,17 +24,25 @@ def print_table(
     right : iterable of str
         The columns that are aligned to the right: numbers.
     """
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
-    to_the_right = set(right)
-    for column in columns:
-        justify = "right" if column in to_the_right else "left"
-        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(*map(printable, row))
-    # A path that is cut or wrapped cannot be copied.
-    console = Console(
-        file=sys.stdout, width=10_000, color_system=None, markup=False, highlight=False, emoji=False
-    )
-    with console.capture() as text:
-        console.print(table)
-    print("\n".join(line.rstrip() for line in text.get().rstrip("\n").splitlines()))
+    # Of rich only the widths: its tables take longer to be imported than a status to be read.
+    cells = [
+        [printable(text).expandtabs().splitlines() for text in row] for row in (columns, *rows)
+    ]
+    widths = [
+        max(cell_len(line) for cell in column for line in cell or [""])
+        for column in zip(*cells, strict=True)
+    ]
+    are_right = [column in set(right) for column in columns]
+    for row in cells:
+        for lines in zip_longest(*row, fillvalue=""):
+            # A path that is cut or wrapped cannot be copied.
+            padded = [
+                _padded(line, width, to_the_right=is_right)
+                for line, width, is_right in zip(lines, widths, are_right, strict=True)
+            ]
+            print("  ".join(padded).rstrip())
+
+
+def _padded(line: str, width: int, *, to_the_right: bool) -> str:
+    blank = " " * (width - cell_len(line))
+    return blank + line if to_the_right else line + blank

@@ -14,7 +14,7 @@ import pytest
 from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import FailureClass, Job, Kind, Outcome
 from hvmpi.campaign.ledger import Ledger
-from hvmpi.campaign.status import write_status
+from hvmpi.campaign.snapshot import write_status
 from hvmpi.engine import Step, Verdict
 from hvmpi.settings import load, to_dict
 from hvmpi.verbs.diagnose import advice

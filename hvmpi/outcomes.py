@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from hvmpi.campaign.jobs import FailureClass, Job, Kind, Outcome, Output
+from msgspec import structs
+
+from hvmpi.campaign.jobs import FailureClass, Job, JobState, Kind, Outcome, Output
 from hvmpi.campaign.journal import (
     Accepted,
     Entry,
@@ -22,10 +25,12 @@ from hvmpi.campaign.run import Run
 from hvmpi.messages import Report
 from hvmpi.publication import obstacle, publish, withdraw
 
-__all__ = ["Attempts"]
+__all__ = ["Outcomes"]
+
+_LATE = "another attempt of its job was done before"
 
 
-class Attempts:
+class Outcomes:
     """Journals what happens to the attempts of a run, and places or removes what they brought.
 
     Parameters
@@ -46,10 +51,18 @@ class Attempts:
         self._run.journal.collect(entry)
         self._ledger.apply(entry)
 
-    def begin(self, number: int, rank: int, host: str) -> Job:
-        """Journal that a job goes to a rank; give what the rank is to be told."""
+    def begin(self, number: int, rank: int, host: str, reason: str = "") -> Job:
+        """Journal that a job goes to a rank; give what the rank is to be told.
+
+        Parameters
+        ----------
+        number, rank : int
+        host : str
+        reason : str
+            Why, where another attempt of the job is under way.
+        """
         job = self._ledger.job(number)
-        self.write(Started(number, job.attempt, rank, host, time.time()))
+        self.write(Started(number, job.attempt, rank, host, time.time(), reason))
         return job
 
     def end_pauses(self) -> None:
@@ -62,10 +75,17 @@ class Attempts:
         if report.attempt not in self._ledger.running_attempts(report.job):
             self._drop(report)
             return False
+        if not self._ledger.runs(report.job) or report.job in self._ledger.accepted:
+            self._drop(report)
+            # What it wrote since those of its job were removed.
+            self._remove_logs(report.job)
+            if report.outcome is not Outcome.INTERRUPTED:
+                report = structs.replace(
+                    report, outcome=Outcome.INTERRUPTED, failure=FailureClass.NONE, reason=_LATE
+                )
         if report.outcome is not Outcome.DONE:
             self.fail(report)
             return False
-        outputs = [[o.product, o.part, o.path, o.size, o.sha256] for o in report.outputs]
         self.write(
             Accepted(
                 job=report.job,
@@ -73,7 +93,7 @@ class Attempts:
                 time=time.time(),
                 wall_s=report.wall_s,
                 events_out=report.events_out,
-                outputs=outputs,
+                outputs=[[o.product, o.part, o.path, o.size, o.sha256] for o in report.outputs],
                 steps=_rows(report),
                 reason=report.reason,
                 began=report.began,
@@ -104,6 +124,9 @@ class Attempts:
     def fail(self, report: Report) -> None:
         """Journal that an attempt failed, and what follows from it."""
         decision = self._decide(report.job, report.outcome, report.failure)
+        others = [n for n in self._ledger.running_attempts(report.job) if n != report.attempt]
+        if others:
+            decision = replace(decision, again=True, reason=f"attempt {others[0]} goes on")
         self.write(
             Failed(
                 job=report.job,
@@ -126,6 +149,8 @@ class Attempts:
             self._say_failed(report.job, report.attempt, report.outcome, report.reason, decision)
         if not decision.again:
             self._put_file_aside(report.job, report.outcome, report.reason)
+            return
+        if self._ledger.state(report.job) is not JobState.READY:
             return
         spent, growth = self._ledger.spent(report.job), self._run.settings.retry_pause
         pause = pause_s(report.outcome, report.failure, spent, growth)
@@ -169,9 +194,13 @@ class Attempts:
                 continue
             self.write(Published(number, accepted.attempt))
             # Attempts without a step write no logs.
-            has_logs = accepted.steps or accepted.attempt > 1
-            if has_logs and not self._run.settings.keep_logs:
-                shutil.rmtree(self._run.paths.job_logs(number), ignore_errors=True)
+            if accepted.steps or accepted.attempt > 1:
+                self._remove_logs(number)
+
+    def _remove_logs(self, job: int) -> None:
+        """Remove the logs of a job that is done, unless they are to be kept."""
+        if self._ledger.state(job) is JobState.DONE and not self._run.settings.keep_logs:
+            shutil.rmtree(self._run.paths.job_logs(job), ignore_errors=True)
 
     def _place(self, accepted: Accepted) -> bool:
         """Give a job's outputs their final names; False where that cannot be."""
