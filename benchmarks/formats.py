@@ -103,7 +103,7 @@ def write(
             rows, *more = chunks[name]
             if setting.rows:
                 # As many bytes, where a row holds many values.
-                rows = max(1, setting.rows * rows // max(map(lambda c: c[0], chunks.values())))
+                rows = max(1, setting.rows * rows // max(chunk[0] for chunk in chunks.values()))
             made[name] = file.create_dataset(
                 name,
                 shape=values.shape,
@@ -157,7 +157,9 @@ def main(argv: Sequence[str]) -> None:
                 f" {'kB an event':>12}"
             )
             for name, both in taken.items():
-                write_ms, read_ms = ([1e3 * s / events for s in one] for one in zip(*both))
+                write_ms, read_ms = (
+                    [1e3 * s / events for s in one] for one in zip(*both, strict=True)
+                )
                 print(
                     f"{name:32} {spread(write_ms):>26} {spread(read_ms):>26}"
                     f" {size[name] / events / 1e3:12.1f}"
