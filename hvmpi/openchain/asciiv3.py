@@ -25,8 +25,11 @@ __all__ = ["BLOCK", "END", "EventText", "Walk", "check_references", "open_event_
 PIECE = 1 << 17
 """Bytes read at first, as few events may be wanted; then twice as many each time."""
 
-BLOCK = 1 << 23
-"""The most bytes read at a time."""
+BLOCK = 1 << 20
+"""The most bytes read at a time: more of them take longer, as memory is new each time."""
+
+LEAP = 1 << 24
+"""Bytes in which an event that is sought must be found, else the file is read up to it."""
 
 GLANCE = 1 << 20
 """Bytes in which an event should begin."""
@@ -128,7 +131,7 @@ class Walk:
         """Go on to an event of a plain file whose numbers ascend; stay if it is not there."""
         mark = b"\nE %d " % number
         start = self._before(number)
-        text = self._gather(start, lambda text: mark in text, 2 * BLOCK)
+        text = self._gather(start, lambda text: mark in text, LEAP)
         at = text.find(mark)
         if at < 0:
             self._go(len(self.header) - 1)
