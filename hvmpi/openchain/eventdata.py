@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +28,7 @@ from hvmpi.errors import InputError, RunError
 from hvmpi.files import sha256_of
 from hvmpi.hdf5 import GrowingArray, InputFile, WholeFile
 from hvmpi.openchain.evnt import is_normalisation
+from hvmpi.openchain.kept import KeptProduct
 from hvmpi.openchain.schemas import EVENT_FIELDS, EVENTS, NORMALISATION_UNITS, Field, Schema
 
 __all__ = [
@@ -164,9 +165,13 @@ class ProductWriter:
     schema : Schema
     made : mapping
         From `provenance`.
+    keep : iterable of str, optional
+        Collections to keep in memory, too.
 
     Attributes
     ----------
+    kept : KeptProduct
+        What of it is in memory; complete when `finish` was called.
     events : int
         Appended so far.
     first_event, last_event, run_number : int
@@ -187,8 +192,11 @@ class ProductWriter:
     # chunks of its own rows: HDF5 compresses whole chunks, however few rows are in them.
     _CHUNK = 8192
 
-    def __init__(self, path: Path, schema: Schema, made: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, schema: Schema, made: Mapping[str, Any], keep: Iterable[str] = ()
+    ) -> None:
         self._path = path
+        self.kept = KeptProduct(path, schema, keep, made)
         self._whole = WholeFile(path)
         self._schema = schema
         self._made = dict(made)
@@ -248,6 +256,7 @@ class ProductWriter:
             self._create(columns, alone=last)
         for name, values in columns.items():
             self._arrays[name].append(values)
+        self.kept.add(columns)
         self._whole.check()
         self._pending = []
 
@@ -273,6 +282,7 @@ class ProductWriter:
             self._flush(last=True)
         for array in self._arrays.values():
             array.close()
+        self.kept.complete(normalisation)
         names = normalisation.dtype.names or ()
         units = {name: NORMALISATION_UNITS.get(name, "1") for name in names}
         dataset = self._file.create_dataset("normalisation", data=normalisation)
