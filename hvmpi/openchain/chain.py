@@ -261,6 +261,8 @@ def run(
     rdo: Path | None = None,
     pile_up: PileUp | None = None,
     tracker: bool = True,
+    train: Path | None = None,
+    train_unmatched: bool = False,
 ) -> StepSummary:
     """Simulate, digitize and reconstruct in one: EVNT to AOD.
 
@@ -276,6 +278,10 @@ def run(
         Laid over each event.
     tracker : bool
         False leaves the tracker out, a quarter of the time: the AOD has no tracks.
+    train : Path, optional
+        Make the training file, too, when the AOD stands under its name.
+    train_unmatched : bool
+        With the jets of signal events that no long-lived particle made.
 
     Raises
     ------
@@ -297,6 +303,14 @@ def run(
         (aod, AOD, _made(AOD, seed, all_inputs, mu)),
     ]
 
+    keep: tuple[str, ...] = ()
+    if train:
+        # Only now, as who makes no training file shall not wait for it.
+        from hvmpi.training.aod import COLLECTIONS
+        from hvmpi.training.extraction import extract
+
+        keep = COLLECTIONS
+
     if not tracker:
         if hits or rdo:
             raise UsageError("without the tracker there are no HITS and no RDO to be kept")
@@ -310,7 +324,7 @@ def run(
 
     with ExitStack() as opened:
         writers = [
-            opened.enter_context(ProductWriter(path, schema, made))
+            opened.enter_context(ProductWriter(path, schema, made, keep if path == aod else ()))
             for path, schema, made in wanted
             if path is not None
         ]
@@ -320,7 +334,9 @@ def run(
                 writer.append(product)
         for writer in writers:
             writer.finish(source.normalisation)
-        return _summary("run", writers[-1])
+    if train:
+        extract(writers[-1].kept, train, unmatched=train_unmatched)
+    return _summary("run", writers[-1])
 
 
 def _follow(
