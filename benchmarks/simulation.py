@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.figures import BenchmarkError
 from hvmpi import __version__
 from hvmpi.campaign.jobs import Job, JobState, Outcome, Output, StepResult
 from hvmpi.campaign.plan import make_plan
@@ -84,9 +85,9 @@ class Simulation:
         words += [f"--run-dir={place / 'runs'}", "--lease=86400"]
         settings = load("reconstruct", words)
         engine = make_engine(settings)
-        self.jobs = jobs
         self._products = products
         self.run = begin_run(settings, engine, make_plan(settings, engine))
+        self.jobs = len(self.run.ledger.jobs)
         boxes: list[deque[tuple[int, bytes]]] = [deque() for _ in range(ranks + 1)]
         self._workers = [LocalChannel(rank, boxes) for rank in range(1, ranks + 1)]
         self._boxes = boxes
@@ -107,9 +108,13 @@ class Simulation:
 
     def work(self, jobs: int) -> Spent:
         """Go on until so many jobs are done; give what the master has used since it began."""
-        while self.done < min(jobs, self.jobs):
+        wanted = min(jobs, self.jobs)
+        while self.done < wanted and not self._master.over:
             self._timed(self._master.step)
             self._answer()
+        if self.done < wanted:
+            msg = f"the simulated campaign ended with {self.done} jobs done of {wanted}"
+            raise BenchmarkError(msg)
         return Spent(self.done, self._cpu_s, self._wall_s)
 
     def end(self) -> Spent:
