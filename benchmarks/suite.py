@@ -30,7 +30,7 @@ from rich.table import Table
 
 from benchmarks import page
 from benchmarks.figures import Figure, Measured, Measurement, measured_from, skipped
-from benchmarks.machine import conditions
+from benchmarks.machine import ROOT, conditions
 from hvmpi.files import write_whole
 
 __all__ = ["BENCHMARKS", "main"]
@@ -109,6 +109,7 @@ def _in_its_own_process(name: str, place: Path, *, quick: bool) -> dict[str, Any
     with said.open("wb") as lines:
         process = subprocess.Popen(
             [*argv, *(["--quick"] if quick else [])],
+            cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=lines,
             stderr=subprocess.STDOUT,
