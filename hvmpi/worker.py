@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -25,7 +24,7 @@ from hvmpi.engine import Engine, Inputs, Step, StepOutput, Verdict, make_engine
 from hvmpi.errand import Errand
 from hvmpi.errors import HvmpiError
 from hvmpi.execution import Execution
-from hvmpi.files import make_private, sha256_of, sync_directory, sync_file
+from hvmpi.files import PrivateDirectories, sha256_of, sync_directory, sync_file
 from hvmpi.guardian import Guardian
 from hvmpi.hosts import usable_cores
 from hvmpi.leases import Leases, signs_every
@@ -73,6 +72,7 @@ class _Attempt:
     began: float
     deadline: float
     execution: Execution | None = None
+    has_directories: bool = False
     errand: Errand[Any] | None = None
     then: Callable[[], None] | None = None
     cancelled: str = ""
@@ -90,6 +90,7 @@ class _Run:
     paths: RunPaths
     engine: Engine
     servers: Servers
+    working: PrivateDirectories
 
 
 class Worker:
@@ -203,12 +204,10 @@ class Worker:
                 reason = f"{host} sees another {str(directory)!r} than the master"
             else:
                 settings = with_scheduling(load_run(directory), message.scheduling)
-                self._run = _Run(
-                    settings,
-                    paths_of(directory, settings),
-                    make_engine(settings),
-                    Servers(self._guardian, nice=settings.nice, cold=settings.cold),
-                )
+                paths = paths_of(directory, settings)
+                servers = Servers(self._guardian, nice=settings.nice, cold=settings.cold)
+                working = PrivateDirectories(paths.tmp)
+                self._run = _Run(settings, paths, make_engine(settings), servers, working)
                 reason = "; ".join(self._run.engine.preflight())
         except OSError as error:
             reason = f"{host} cannot read the run directory {str(directory)!r} ({error.strerror})"
@@ -254,9 +253,9 @@ class Worker:
         try:
             attempt.steps.extend(run.engine.steps(job, inputs, paths))
             if attempt.steps:
-                paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-                shutil.rmtree(paths.tmp, ignore_errors=True)
-                make_private(paths.tmp, run.paths.tmp)
+                attempt.has_directories = True
+                PrivateDirectories.make_pair(paths.logs)
+                run.working.make(paths.tmp)
         except OSError as error:
             failure = class_of_error(error)
             self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error), failure=failure)
@@ -353,17 +352,24 @@ class Worker:
                 attempt, Outcome.SETUP_FAILED, reason, result.exit_code, failure=failure, where=log
             )
         else:
-            check = Errand(
-                partial(run.engine.check, attempt.job, step, result.exit_code),
-                _errand_patience(run.settings.lease),
-            )
-            attempt.errand = check
-            attempt.then = partial(self._judge, attempt, step, result.exit_code, check)
+            self._look_at_outputs(attempt, step, result.exit_code)
 
-    def _judge(self, attempt: _Attempt, step: Step, exit_code: int, check: Errand[Verdict]) -> None:
+    def _look_at_outputs(self, attempt: _Attempt, step: Step, exit_code: int) -> None:
+        run = self._known_run()
+        check = partial(run.engine.check, attempt.job, step, exit_code)
+        if not step.leaves_files:
+            self._judge(attempt, step, exit_code, check)
+            return
+        errand = Errand(check, _errand_patience(run.settings.lease))
+        attempt.errand = errand
+        attempt.then = partial(self._judge, attempt, step, exit_code, errand.result)
+
+    def _judge(
+        self, attempt: _Attempt, step: Step, exit_code: int, check: Callable[[], Verdict]
+    ) -> None:
         log = attempt.paths.step_log(step.name).name
         try:
-            verdict = check.result()
+            verdict = check()
         except TimeoutError as error:
             reason = f"what {step.name} made could not be checked: {_os_reason(error)}"
             failure = class_of_error(error)
@@ -391,18 +397,21 @@ class Worker:
     def _deliver(self, attempt: _Attempt) -> None:
         run = self._known_run()
         kept = [o for o in attempt.outputs if o.product in run.settings.brought]
+        if not kept:
+            self._delivered(attempt, tuple)
+            return
         bring = Errand(
             lambda: tuple(_bring(run, attempt.job, output) for output in kept),
             _errand_patience(run.settings.lease),
         )
         attempt.errand = bring
-        attempt.then = partial(self._delivered, attempt, bring)
+        attempt.then = partial(self._delivered, attempt, bring.result)
 
-    def _delivered(self, attempt: _Attempt, bring: Errand[tuple[Output, ...]]) -> None:
+    def _delivered(self, attempt: _Attempt, bring: Callable[[], tuple[Output, ...]]) -> None:
         run = self._known_run()
         events_out = attempt.job.events if attempt.events_out < 0 else attempt.events_out
         try:
-            outputs = bring.result()
+            outputs = bring()
         except OSError as error:
             reason = f"an output could not be brought to its place: {_os_reason(error)}"
             failure = class_of_error(error)
@@ -427,8 +436,8 @@ class Worker:
         outputs: tuple[Output, ...] = (),
         events_out: int = -1,
     ) -> None:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(attempt.paths.tmp, ignore_errors=True)
+        if attempt.has_directories:
+            PrivateDirectories.remove(attempt.paths.tmp)
         self._tell(
             Report(
                 job=attempt.job.number,
