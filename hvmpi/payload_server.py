@@ -173,8 +173,11 @@ class _Server:
         return spawn(b"/bin/sh", [b"sh", program, *argv[1:]])
 
     def _fork(self, log: int, then: Callable[[], object]) -> int:
+        # What comes for the child waits until it hears it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
         child = os.fork()
         if child:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
             return child
         try:
             os.setsid()
@@ -184,6 +187,7 @@ class _Server:
             signal.set_wakeup_fd(-1)
             for number in (*_IGNORED, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
             for handle in (1, 2):
                 os.dup2(log, handle)
             for handle in (log, self._worker.fileno(), *self._wakes):
