@@ -191,10 +191,10 @@ def test_what_is_loaded_is_loaded_once_and_anew_where_it_changes(
     paths: AttemptPaths, servers: Servers
 ) -> None:
     said = []
-    for load in (("load", "1"), ("load", "1"), ("again", "2"), ("load", "3")):
+    for call in (("load", "1"), ("load", "1"), ("again", "2"), ("load", "3")):
         module = paths.tmp.parent / "modules" / "the_step.py"
         module.write_text(STEP + "\nagain = load\n")
-        step = step_of(paths, "loaded", load=(("the_step", *load),))
+        step = step_of(paths, "loaded", load=(("the_step", *call),))
         assert result(start(step, paths, servers)).exit_code == 0
         loaded, _, server = log_of(paths).strip().rpartition(" ")
         said.append((json.loads(loaded), server))
