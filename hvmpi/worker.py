@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 from hvmpi import __version__
 from hvmpi.campaign.jobs import FailureClass, Job, Outcome, Output, StepResult
-from hvmpi.campaign.paths import SUFFIXES, AttemptPaths, RunPaths
+from hvmpi.campaign.paths import AttemptPaths, RunPaths
 from hvmpi.campaign.retry import class_of_error
 from hvmpi.campaign.run import paths_of
 from hvmpi.channel import MASTER, Channel, Idle, part
@@ -24,7 +23,7 @@ from hvmpi.engine import Engine, Inputs, Step, StepOutput, Verdict, make_engine
 from hvmpi.errand import Errand
 from hvmpi.errors import HvmpiError
 from hvmpi.execution import Execution
-from hvmpi.files import PrivateDirectories, sha256_of, sync_directory, sync_file
+from hvmpi.files import PrivateDirectories
 from hvmpi.guardian import Guardian
 from hvmpi.hosts import usable_cores
 from hvmpi.leases import Leases, signs_every
@@ -400,18 +399,20 @@ class Worker:
         if not kept:
             self._delivered(attempt, tuple)
             return
-        bring = Errand(
-            lambda: tuple(_bring(run, attempt.job, output) for output in kept),
+        errand = Errand(
+            lambda: tuple(bring(output, attempt.job, run.paths, run.settings) for output in kept),
             _errand_patience(run.settings.lease),
         )
-        attempt.errand = bring
-        attempt.then = partial(self._delivered, attempt, bring.result)
+        attempt.errand = errand
+        attempt.then = partial(self._delivered, attempt, errand.result)
 
-    def _delivered(self, attempt: _Attempt, bring: Callable[[], tuple[Output, ...]]) -> None:
+    def _delivered(
+        self, attempt: _Attempt, outputs_brought: Callable[[], tuple[Output, ...]]
+    ) -> None:
         run = self._known_run()
         events_out = attempt.job.events if attempt.events_out < 0 else attempt.events_out
         try:
-            outputs = bring()
+            outputs = outputs_brought()
         except OSError as error:
             reason = f"an output could not be brought to its place: {_os_reason(error)}"
             failure = class_of_error(error)
@@ -461,43 +462,6 @@ class Worker:
             msg = "a job came before the run that it belongs to"
             raise RuntimeError(msg)
         return self._run
-
-
-def _bring(run: _Run, job: Job, output: StepOutput) -> Output:
-    """Copy an output beside its final place and bring it to the disk."""
-    suffix = SUFFIXES[run.engine.name][output.product]
-    final = (
-        run.paths.resolve(job.event_file.path)
-        if output.product == "evnt"
-        else run.paths.product_directory(output.product) / output.name
-        if output.name
-        else run.paths.product(output.product, job.stem, suffix)
-    )
-    part = run.paths.part(final, job.attempt)
-    try:
-        # On one file system a rename costs nothing.
-        output.path.rename(part)
-    except OSError:
-        _copy(output.path, part)
-    sync_file(part)
-    sync_directory(part.parent)
-    return Output(
-        product=output.product,
-        part=run.paths.stored(part),
-        path=run.paths.stored(final),
-        size=part.stat().st_size,
-        sha256=sha256_of(part),
-    )
-
-
-def _copy(path: Path, part: Path) -> None:
-    part.touch(0o600)
-    try:
-        shutil.copyfile(path, part)
-    except OSError:
-        # On a disk that is full, half a copy would keep others from theirs.
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _os_reason(error: OSError) -> str:
