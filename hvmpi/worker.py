@@ -19,6 +19,7 @@ from hvmpi.campaign.paths import AttemptPaths, RunPaths
 from hvmpi.campaign.retry import class_of_error
 from hvmpi.campaign.run import paths_of
 from hvmpi.channel import MASTER, Channel, Idle, part
+from hvmpi.delivery import bring
 from hvmpi.engine import Engine, Inputs, Step, StepOutput, Verdict, make_engine
 from hvmpi.errand import Errand
 from hvmpi.errors import HvmpiError
@@ -312,7 +313,7 @@ class Worker:
         self, attempt: _Attempt, step: Step, result: PayloadResult, lost: OSError | None, lack: str
     ) -> None:
         run = self._known_run()
-        log = attempt.paths.step_log(step.name).name
+        log = attempt.paths.log_name(step.name)
         attempt.execution = None
         attempt.results.append(
             StepResult(
@@ -366,7 +367,7 @@ class Worker:
     def _judge(
         self, attempt: _Attempt, step: Step, exit_code: int, check: Callable[[], Verdict]
     ) -> None:
-        log = attempt.paths.step_log(step.name).name
+        log = attempt.paths.log_name(step.name)
         try:
             verdict = check()
         except TimeoutError as error:

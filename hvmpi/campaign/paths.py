@@ -82,7 +82,12 @@ class AttemptPaths:
 
     def step_log(self, step: str) -> Path:
         """Give the log file of a step."""
-        return self.logs / f"{step}.log"
+        return self.logs / self.log_name(step)
+
+    @staticmethod
+    def log_name(step: str) -> str:
+        """Name the log file of a step."""
+        return f"{step}.log"
 
     def step_report(self, step: str) -> Path:
         """Give the file in which a step says what it delivered, or why it could not."""
@@ -178,14 +183,14 @@ class RunPaths:
 
     def job_logs(self, number: int) -> Path:
         """Give the directory of the logs of all attempts of a job."""
-        return self.logs / f"{number // 1000:04d}" / f"job{number:08d}"
+        return self.logs / _place(number)
 
     def attempt(self, number: int, attempt: int) -> AttemptPaths:
         """Give the places of one attempt."""
-        thousand = f"{number // 1000:04d}"
+        place = _place(number)
         return AttemptPaths(
-            logs=self.job_logs(number) / f"attempt{attempt}",
-            tmp=self.tmp / thousand / f"job{number:08d}.attempt{attempt}",
+            logs=self.logs / f"{place}/attempt{attempt}",
+            tmp=self.tmp / f"{place}.attempt{attempt}",
         )
 
     def stored(self, path: Path) -> str:
@@ -198,6 +203,11 @@ class RunPaths:
     def resolve(self, stored: str) -> Path:
         """Undo `stored`."""
         return self.directory / stored
+
+
+def _place(number: int) -> str:
+    """Place a job among others, no more than a thousand in a directory."""
+    return f"{number // 1000:04d}/job{number:08d}"
 
 
 def event_file_stem(run_number: int, batch_size: int, batch: int) -> str:
