@@ -106,6 +106,7 @@ class Worker:
         self._run: _Run | None = None
         self._queue: deque[Job] = deque()
         self._attempt: _Attempt | None = None
+        self._left_over: list[Path] = []
         self._stopping = ""
         self._examination: Examination | None = None
         self._guardian = Guardian()
@@ -151,6 +152,9 @@ class Worker:
         self._look_at_memory()
         while self._work():
             happened = True
+        # Removing takes longer than starting what comes next.
+        while self._left_over:
+            PrivateDirectories.remove(self._left_over.pop())
         if self._stopping and self._attempt is None and not self._queue and not self.left:
             self._tell(Goodbye())
             if self._run is not None:
@@ -439,7 +443,7 @@ class Worker:
         events_out: int = -1,
     ) -> None:
         if attempt.has_directories:
-            PrivateDirectories.remove(attempt.paths.tmp)
+            self._left_over.append(attempt.paths.tmp)
         self._tell(
             Report(
                 job=attempt.job.number,
