@@ -76,8 +76,14 @@ class Idle:
         self._pause = self._SHORTEST
 
     def wait(self, until: Sequence[HasFileno] = ()) -> None:
-        """Pause, until one of these can be read at most, and make the next pause longer."""
-        select.select(until, (), (), self._pause)
+        """Pause and make the next pause longer; where something is waited for, until it comes.
+
+        Messages are looked for meanwhile, in no hurry.
+        """
+        if until:
+            select.select(until, (), (), self._LONGEST)
+            return
+        time.sleep(self._pause)
         self._pause = min(self._pause * self._GROWTH, self._LONGEST)
 
     def reset(self) -> None:

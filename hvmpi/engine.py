@@ -205,6 +205,11 @@ class Step:
     note: str = ""
     warm: Warm | None = None
 
+    @property
+    def leaves_files(self) -> bool:
+        """Whether files tell of how it went."""
+        return bool(self.outputs or self.report or self.leaves or self.directory)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from hvmpi.campaign.paths import AttemptPaths
 from hvmpi.engine import Step
+from hvmpi.environment import child_environment
 from hvmpi.files import write_private
-from hvmpi.payload import Payload, PayloadResult, child_environment
+from hvmpi.payload import Payload, PayloadResult
 from hvmpi.servers import PayloadServer, Servers
 
 __all__ = ["Execution"]
@@ -57,15 +58,18 @@ class Execution:
         self._kept = paths.logs / step.name
         self._memory_mb = memory_mb
         self.lost: OSError | None = None
-        # A report of an execution before this one must not be taken for its own.
-        shutil.rmtree(self._kept, ignore_errors=True)
+        if step.leaves:
+            # A report of an execution before this one must not be taken for its own.
+            shutil.rmtree(self._kept, ignore_errors=True)
         if step.directory is not None:
             shutil.rmtree(step.directory, ignore_errors=True)
             step.directory.mkdir(mode=0o700, parents=True)
         for path, text in step.files.items():
             write_private(path, text)
         environment = (
-            step.environment if step.isolated else child_environment(paths.tmp, step.environment)
+            step.environment
+            if step.isolated
+            else child_environment(paths.tmp, step.environment, servers.inherited)
         )
         warm = step.warm if servers.serves_warm(step.warm) else None
         self._payload = Payload(

@@ -30,11 +30,12 @@ class Guardian:
     """A process that outlives this one, and ends every session that this one left open.
 
     It reads from a pipe which sessions there are. All who can write to it are this process and,
-    between their fork and their first words, the payload servers: when the pipe ends, nobody is left who
-    could still open a session. We keep its reading end, too, so that nothing is lost and nobody
-    gets a SIGPIPE if the guardian itself is killed; the next one reads on.
+    between their fork and their first words, the payload servers: when the pipe ends, nobody is
+    left who could still open a session. We keep its reading end, too, so that nothing is lost and
+    nobody gets a SIGPIPE if the guardian itself is killed; the next one reads on.
 
-    It begins with the first payload server, and ends with `dismiss`, with this object or this process.
+    It begins with the first payload server, and ends with `dismiss`, with this object or this
+    process.
 
     Attributes
     ----------

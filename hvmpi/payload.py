@@ -1,8 +1,7 @@
-"""One payload: environment, log, time limit, what it used, and the certain end of all of it."""
+"""One payload: its log, time limit, what it used, and the certain end of all of it."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import time
@@ -17,43 +16,14 @@ from hvmpi.payload_server import KILL, START, TERM
 from hvmpi.servers import PayloadServer
 from hvmpi.session import MARK
 
-__all__ = ["Payload", "PayloadResult", "child_environment"]
+__all__ = ["Payload", "PayloadResult"]
 
-_INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "LD_LIBRARY_PATH")
 _GRACE_S = 5.0
 _LINGER_S = 10.0
 _DEAF_S = 1.0
 _STUCK_S = 4.0
 _BY_KILL = {-signal.SIGKILL, 128 + signal.SIGKILL}
 """Exit codes of what was killed, by itself or as the child of a shell."""
-
-# A child that itself sees a launcher's variables takes itself for a rank and hangs; threads of
-# numerical libraries would fight with the other ranks of the host.
-_FIXED = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTHONUNBUFFERED": "1",
-}
-
-
-def child_environment(tmp: Path, added: Mapping[str, str]) -> dict[str, str]:
-    """Build a payload's environment from an allow-list; nothing of MPI or Slurm gets in.
-
-    Parameters
-    ----------
-    tmp : Path
-        The attempt's working directory, its ``TMPDIR``.
-    added : mapping
-        What the step asks for.
-    """
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _INHERITED or name.startswith("LC_")
-    }
-    return {**environment, **_FIXED, "TMPDIR": str(tmp), **added}
 
 
 @dataclass(frozen=True, slots=True)

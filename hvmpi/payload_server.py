@@ -139,7 +139,7 @@ class _Server:
         if request["module"]:
             self._load(request["module"], request["load"], log)
             # What has threads cannot be forked: they may hold what the child will wait for.
-            if len(os.listdir("/proc/self/task")) == 1:
+            if _threads() == 1:
                 return self._fork(log, lambda: _call(request, environment))
         argv = [os.fsencode(word) for word in request["argv"]]
         return self._spawn(os.fsencode(request["program"]), argv, environment, log)
@@ -152,7 +152,11 @@ class _Server:
         def spawn(program: bytes, argv: list[bytes]) -> int:
             # Half the price of a fork: the child borrows our memory until it is its program.
             return os.posix_spawn(
-                program, argv, environment, file_actions=actions, setsid=True,
+                program,
+                argv,
+                environment,
+                file_actions=actions,
+                setsid=True,
                 setsigdef=_TO_DEFAULT,
             )
 
@@ -161,7 +165,7 @@ class _Server:
                 return spawn(program, argv)
             except NotImplementedError:
                 # A glibc before 2.26 makes no sessions.
-                return self._fork(log, lambda: _execute(program, argv, environment))
+                return self._fork(log, lambda: _replace_by(program, argv, environment))
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
@@ -169,8 +173,11 @@ class _Server:
         return spawn(b"/bin/sh", [b"sh", program, *argv[1:]])
 
     def _fork(self, log: int, then: Callable[[], object]) -> int:
+        # What comes for the child waits until it hears it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
         child = os.fork()
         if child:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
             return child
         try:
             os.setsid()
@@ -180,6 +187,7 @@ class _Server:
             signal.set_wakeup_fd(-1)
             for number in (*_IGNORED, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
             for handle in (1, 2):
                 os.dup2(log, handle)
             for handle in (log, self._worker.fileno(), *self._wakes):
@@ -257,12 +265,13 @@ class _Server:
 
 def _call(request: dict[str, Any], environment: dict[str, str]) -> NoReturn:
     """Be the step, as Python would be that was started for it."""
+    import tempfile
+
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if "tempfile" in sys.modules:
-        # It remembers the working directory of the step that it was loaded for.
-        sys.modules["tempfile"].tempdir = None
+    # It remembers the working directory of the step that it was loaded for.
+    tempfile.tempdir = None
     code: object = 1
     try:
         module = importlib.import_module(request["module"])
@@ -278,10 +287,10 @@ def _call(request: dict[str, Any], environment: dict[str, str]) -> NoReturn:
     os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))
 
 
-def _execute(program: bytes, argv: list[bytes], environment: dict[str, str]) -> NoReturn:
+def _replace_by(program: bytes, argv: list[bytes], environment: dict[str, str]) -> None:
     # Python ignores it, and programs expect to be ended by it.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.execve(program, argv, environment)
+    os.execve(program, argv, environment)  # noqa: S606 - no shell is what is wanted
 
 
 def _flush() -> None:
@@ -290,6 +299,11 @@ def _flush() -> None:
             stream.flush()
     # What C and C++ libraries print.
     _libc.fflush(None)
+
+
+def _threads() -> int:
+    with os.scandir("/proc/self/task") as threads:
+        return len(list(threads))
 
 
 def _signal_all(number: int) -> None:

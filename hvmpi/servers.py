@@ -18,6 +18,7 @@ from typing import Any
 
 from hvmpi import payload_server
 from hvmpi.engine import Warm
+from hvmpi.environment import inherited_environment
 from hvmpi.guardian import Guardian, telling
 from hvmpi.session import end_session
 
@@ -176,6 +177,11 @@ class Servers:
         Niceness to add to all payloads.
     cold : bool
         Whether all steps are started as programs.
+
+    Attributes
+    ----------
+    inherited : mapping
+        What all payloads get of our environment.
     """
 
     def __init__(self, guardian: Guardian, *, nice: int = 0, cold: bool = False) -> None:
@@ -184,6 +190,7 @@ class Servers:
         self._cold = cold
         self._plain: PayloadServer | None = None
         self._warm: PayloadServer | None = None
+        self.inherited = inherited_environment()
         self._environment: dict[str, str] = {}
         self._loads: dict[tuple[str, ...], tuple[str, ...]] = {}
 

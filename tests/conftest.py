@@ -22,8 +22,9 @@ from hvmpi.campaign import journal
 from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.replay import replay
 from hvmpi.campaign.status import Status, read_status
+from hvmpi.environment import child_environment
 from hvmpi.guardian import Guardian
-from hvmpi.payload import Payload, PayloadResult, child_environment
+from hvmpi.payload import Payload, PayloadResult
 from hvmpi.servers import PayloadServer
 
 # Draws are slow where the machine has other work; that is no fault of theirs.

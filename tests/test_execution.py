@@ -59,9 +59,7 @@ def bash(script: str, paths: AttemptPaths, *leaves: str) -> Step:
     return Step("s2608", ("bash", "-c", script), directory=paths.tmp / "s2608", leaves=leaves)
 
 
-def test_it_runs_in_a_directory_that_is_made_for_it(
-    paths: AttemptPaths, servers: Servers
-) -> None:
+def test_it_runs_in_a_directory_that_is_made_for_it(paths: AttemptPaths, servers: Servers) -> None:
     directory = paths.tmp / "of" / "its own"
     directory.mkdir(parents=True)
     (directory / "left by another").touch()
@@ -181,9 +179,7 @@ def test_it_says_what_could_not_be_kept(paths: AttemptPaths, servers: Servers) -
     assert isinstance(execution.lost, OSError)
 
 
-def test_a_directory_that_cannot_be_made_is_an_error(
-    paths: AttemptPaths, servers: Servers
-) -> None:
+def test_a_directory_that_cannot_be_made_is_an_error(paths: AttemptPaths, servers: Servers) -> None:
     (paths.tmp / "s2608").write_text("in the way")
     with pytest.raises(OSError, match="s2608"):
         start(bash("true", paths), paths, servers)

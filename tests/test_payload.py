@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hvmpi.environment import child_environment
 from hvmpi.guardian import Guardian
-from hvmpi.payload import Payload, child_environment
+from hvmpi.payload import Payload
 from hvmpi.servers import PayloadServer
 from tests.conftest import Place, noop, result_of, start_payload, wait_for
 
@@ -166,7 +167,8 @@ def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
         import sys, time
         from pathlib import Path
         from hvmpi.guardian import Guardian
-        from hvmpi.payload import Payload, child_environment
+        from hvmpi.environment import child_environment
+        from hvmpi.payload import Payload
         from hvmpi.servers import PayloadServer
         here = Path({str(tmp_path)!r})
         payload = Payload(("sleep", "600"), environment=child_environment(here, {{}}),

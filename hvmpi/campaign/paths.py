@@ -84,7 +84,12 @@ class AttemptPaths:
 
     def step_log(self, step: str) -> Path:
         """Give the log file of a step."""
-        return self.logs / f"{step}.log"
+        return self.logs / self.log_name(step)
+
+    @staticmethod
+    def log_name(step: str) -> str:
+        """Name the log file of a step."""
+        return f"{step}.log"
 
     def step_report(self, step: str) -> Path:
         """Give the file in which a step says what it delivered, or why it could not."""
