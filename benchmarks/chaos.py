@@ -87,6 +87,7 @@ class Victim(Enum):
     MASTER = "master"
     MPIRUN = "mpirun"
     GUARDIAN = "guardian"
+    SERVER = "payload server"
     SUPERVISOR = "supervisor"
 
 
@@ -165,7 +166,8 @@ def draw(seed: int, number: int) -> Trial:
         # A supervisor that is stopped waits for whoever stopped it, as any program of a shell.
         blows, weights = [*blows, Blow.STOP], [*weights, 0.15]
     (blow,) = random_.choices(blows, weights)
-    early = random_.random() < EARLY and victim not in (Victim.PAYLOAD, Victim.GUARDIAN)
+    late = (Victim.PAYLOAD, Victim.GUARDIAN, Victim.SERVER)
+    early = random_.random() < EARLY and victim not in late
     return Trial(
         number,
         victim,
@@ -269,8 +271,10 @@ def _find(victim: Victim, supervisor: psutil.Process) -> list[psutil.Process]:
         children = [child for worker in workers for child in worker.children()]
         if victim is Victim.GUARDIAN:
             return [child for child in children if _is_guardian(child)]
-        payloads = [child for child in children if not _is_guardian(child)]
-        return payloads + [one for child in payloads for one in child.children(recursive=True)]
+        servers = [child for child in children if not _is_guardian(child)]
+        if victim is Victim.SERVER:
+            return servers
+        return [one for server in servers for one in server.children(recursive=True)]
     return []
 
 

@@ -55,8 +55,8 @@ def events_of(path: Path, number: int) -> list[GeneratedEvent]:
     """Return the first events of a file."""
     run_number = evnt.scan(path).run_number or 1
     return [
-        truth.from_genevent(record, run_number, own)
-        for own, record in evnt.read_numbered(path, 0, number)
+        truth.from_record(record, run_number, own)
+        for own, record in evnt.read_records(path, 0, number)
     ]
 
 

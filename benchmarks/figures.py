@@ -164,8 +164,7 @@ def number(value: float) -> str:
     """Write a number with the digits that mean something."""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    size = abs(value)
-    return f"{value:,.0f}" if size >= 100 else f"{value:.3g}" if size < 1 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def paired(

@@ -1,4 +1,4 @@
-"""Starts what is measured: hvmpi and its peers, as a user would, each in an environment of its own."""
+"""Starts what is measured: hvmpi and its peers, as a user would, with nothing of other launches."""
 
 from __future__ import annotations
 

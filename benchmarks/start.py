@@ -1,8 +1,8 @@
 """How long it takes from ``mpirun -n 3`` to the first payload, over an empty script of mpi4py.
 
 The payload of the noop engine is ``/bin/date``, which tells when it began itself. A payload of the
-open chain cannot; that row takes the start of the first attempt from ``status.h5``. The empty script
-is ``from mpi4py import MPI``, whole, from mpirun's start to its end.
+open chain cannot; that row takes the start of the first attempt from ``status.h5``. The empty
+script is ``from mpi4py import MPI``, whole, from mpirun's start to its end.
 """
 
 from __future__ import annotations

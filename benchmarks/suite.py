@@ -25,12 +25,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks import page
 from benchmarks.figures import Figure, Measured, Measurement, measured_from, skipped
-from benchmarks.machine import conditions
+from benchmarks.machine import ROOT, conditions
 from hvmpi.files import write_whole
 
 __all__ = ["BENCHMARKS", "main"]
@@ -46,9 +48,9 @@ BENCHMARKS: dict[str, tuple[str, float]] = {
     "status": ("status", 420.0),
     "tail": ("tail", 240.0),
     "warm": ("warm", 240.0),
-    "formats": ("formats", 240.0),
+    "formats": ("compression", 240.0),
     "shares": ("shares", 180.0),
-    "plan10k": ("plan10k", 240.0),
+    "plan10k": ("plan10k", 420.0),
 }
 """By name: the module in this directory, and the seconds that it may take at most."""
 
@@ -85,6 +87,7 @@ def _run(names: Sequence[str], *, quick: bool) -> int:
         for number, name in enumerate(names, 1):
             console.print(f"{number} of {len(names)}: {name}", highlight=False)
             results[name] = _in_its_own_process(name, Path(directory), quick=quick)
+            console.print(f"   {results[name]['made']['seconds']:g} s", highlight=False)
             if not quick:
                 # At once: who stops the rest keeps what is done.
                 page.keep(name, results[name])
@@ -109,6 +112,7 @@ def _in_its_own_process(name: str, place: Path, *, quick: bool) -> dict[str, Any
     with said.open("wb") as lines:
         process = subprocess.Popen(
             [*argv, *(["--quick"] if quick else [])],
+            cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=lines,
             stderr=subprocess.STDOUT,
@@ -171,14 +175,17 @@ def _measure(name: str, out: Path, shared: Path, *, quick: bool) -> int:
 
 
 def _show(console: Console, results: dict[str, Any], *, quick: bool) -> None:
-    table = Table(title="quick" if quick else None, title_justify="left")
-    for heading in ("what", "against", "measured", "goal", "reached"):
-        table.add_column(heading, overflow="fold")
+    table = Table(
+        title="quick" if quick else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for heading, share in (("what", 40), ("against", 22), ("measured", 20), ("goal", 12)):
+        table.add_column(heading, overflow="fold", ratio=share)
+    table.add_column("reached", overflow="fold", min_width=8, max_width=28)
     for name, result in results.items():
         for figure in measured_from(result["measured"]).figures:
-            table.add_row(*row(figure, name))
+            table.add_row(*(Text(cell) for cell in row(figure, name)))
         table.add_section()
-    console.print(table, markup=False, highlight=False)
+    console.print(table, highlight=False)
 
 
 def row(figure: Figure, name: str) -> list[str]:

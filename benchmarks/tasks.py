@@ -159,8 +159,7 @@ def _parallel(jobs: tuple[int, int]) -> Rate:
     def rate(place: Path) -> float:
         few, many = (
             run(
-                # -n0: the numbers are counted, not given to /bin/true.
-                [*_parallel_words(place, number)],
+                _parallel_words(place, number),
                 place,
                 stdin="".join(f"{line}\n" for line in range(number)),
             ).wall_s

@@ -33,6 +33,7 @@ from hvmpi.openchain.detector import LOG_LEVEL, SUB_DETECTORS, detector
 from hvmpi.openchain.eventdata import Product, ProductWriter
 from hvmpi.openchain.generation import generate
 from hvmpi.openchain.processes import resolve
+from hvmpi.openchain.record import EventRecord
 from hvmpi.openchain.schemas import AOD
 from hvmpi.openchain.sequence import SUCCESS, Source, generator
 from hvmpi.sample import SampleOptions
@@ -249,7 +250,8 @@ class ChainCost:
         if [record.event_number for record in records] != list(range(1, events + 1)):
             sys.exit(f"{path}: the events are not numbered from 1 without gaps")
         self._generated = [
-            truth.from_genevent(record, run_number, record.event_number) for record in records
+            truth.from_record(EventRecord.of_genevent(record), run_number, record.event_number)
+            for record in records
         ]
         self._noise = {
             number: digitization.noise(detector(), generator(SEED, run_number, number, "noise"))

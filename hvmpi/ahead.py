@@ -8,6 +8,8 @@ __all__ = ["Ahead"]
 
 _LEAST = 2
 _MOST = 256
+_MOST_OF_ALL = 10_000
+"""Of all ranks together: half a second's work of the master, whose memory they take."""
 _FILLED_S = 0.01
 """About as long as a report may take to be heard, and the next job to come, on a busy machine."""
 _READY_A_RANK = 3
@@ -45,5 +47,6 @@ class Ahead:
         share = 1 + ready // (_READY_A_RANK * max(ranks, 1))
         if share <= _LEAST or kind not in self._mean_s:
             return min(share, _LEAST)
+        share = min(share, max(_MOST_OF_ALL // max(ranks, 1), _LEAST))
         fill = _FILLED_S / max(self._mean_s[kind], _FILLED_S / _MOST)
         return min(share, max(int(fill), _LEAST))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from hvmpi.messages import Goodbye, Hello, Message, Stop, decode, encode
@@ -28,6 +30,13 @@ _LOOK_S = 0.02
 
 MASTER = 0
 """The rank that all others speak with."""
+
+
+class HasFileno(Protocol):
+    """What can be waited for."""
+
+    def fileno(self) -> int:
+        """Give its descriptor."""
 
 
 class Channel(Protocol):
@@ -66,8 +75,14 @@ class Idle:
     def __init__(self) -> None:
         self._pause = self._SHORTEST
 
-    def wait(self) -> None:
-        """Pause, and make the next pause longer."""
+    def wait(self, until: Sequence[HasFileno] = ()) -> None:
+        """Pause and make the next pause longer; where something is waited for, until it comes.
+
+        Messages are looked for meanwhile, in no hurry.
+        """
+        if until:
+            select.select(until, (), (), self._LONGEST)
+            return
         time.sleep(self._pause)
         self._pause = min(self._pause * self._GROWTH, self._LONGEST)
 

@@ -29,6 +29,7 @@ __all__ = [
     "Step",
     "StepOutput",
     "Verdict",
+    "Warm",
     "ended",
     "make_engine",
 ]
@@ -141,6 +142,24 @@ class StepOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class Warm:
+    """How a step is carried out by a process that has its libraries loaded.
+
+    Attributes
+    ----------
+    module : str
+        Its ``main(argv)`` carries the step out and gives the exit code.
+    argv : tuple of str
+    load : tuple of tuple of str
+        What is called before, once for all steps: a module, a function in it, and its arguments.
+    """
+
+    module: str
+    argv: tuple[str, ...]
+    load: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One child process of a job.
 
@@ -169,6 +188,8 @@ class Step:
         What a person would type, where `argv` is a script.
     note : str
         What a person must know to type it.
+    warm : Warm or None
+        What is done in the place of `argv` where its libraries are loaded; it makes the same.
     """
 
     name: str
@@ -182,6 +203,12 @@ class Step:
     isolated: bool = False
     command: tuple[str, ...] = ()
     note: str = ""
+    warm: Warm | None = None
+
+    @property
+    def leaves_files(self) -> bool:
+        """Whether files tell of how it went."""
+        return bool(self.outputs or self.report or self.leaves or self.directory)
 
 
 @dataclass(frozen=True, slots=True)

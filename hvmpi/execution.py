@@ -7,9 +7,10 @@ from pathlib import Path
 
 from hvmpi.campaign.paths import AttemptPaths
 from hvmpi.engine import Step
+from hvmpi.environment import child_environment
 from hvmpi.files import write_private
-from hvmpi.guardian import Guardian
-from hvmpi.payload import Payload, PayloadResult, child_environment
+from hvmpi.payload import Payload, PayloadResult
+from hvmpi.servers import PayloadServer, Servers
 
 __all__ = ["Execution"]
 
@@ -22,9 +23,8 @@ class Execution:
     step : Step
     paths : AttemptPaths
         Both directories must be there.
-    guardian : Guardian
-    nice : int
-        Niceness to add.
+    servers : Servers
+        Start it.
     timeout : float
         Seconds until it is ended.
     log : Path, optional
@@ -48,8 +48,7 @@ class Execution:
         step: Step,
         paths: AttemptPaths,
         *,
-        guardian: Guardian,
-        nice: int,
+        servers: Servers,
         timeout: float,
         log: Path | None = None,
         memory_mb: int | None = None,
@@ -59,30 +58,43 @@ class Execution:
         self._kept = paths.logs / step.name
         self._memory_mb = memory_mb
         self.lost: OSError | None = None
-        # A report of an execution before this one must not be taken for its own.
-        shutil.rmtree(self._kept, ignore_errors=True)
+        if step.leaves:
+            # A report of an execution before this one must not be taken for its own.
+            shutil.rmtree(self._kept, ignore_errors=True)
         if step.directory is not None:
             shutil.rmtree(step.directory, ignore_errors=True)
             step.directory.mkdir(mode=0o700, parents=True)
         for path, text in step.files.items():
             write_private(path, text)
+        environment = (
+            step.environment
+            if step.isolated
+            else child_environment(paths.tmp, step.environment, servers.inherited)
+        )
+        warm = step.warm if servers.serves_warm(step.warm) else None
         self._payload = Payload(
             step.argv,
-            environment=(
-                step.environment
-                if step.isolated
-                else child_environment(paths.tmp, step.environment)
-            ),
+            environment=environment,
             directory=self._directory,
             log=log or paths.step_log(step.name),
-            nice=nice,
             timeout=timeout,
-            guardian=guardian,
+            server=servers.for_step(warm, environment) if warm else servers.for_programs(),
             memory_mb=memory_mb,
+            warm=warm,
         )
 
+    def wakes(self) -> tuple[PayloadServer, ...]:
+        """Give what can be read when there is something to `poll` for, where that is known."""
+        return self._payload.wakes()
+
     def poll(self) -> PayloadResult | None:
-        """Give the result when it is over and what it leaves is in its place."""
+        """Give the result when it is over and what it leaves is in its place.
+
+        Raises
+        ------
+        OSError
+            If its program could not be started.
+        """
         result = self._payload.poll()
         if result is not None:
             self._keep()

@@ -6,10 +6,12 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = [
+    "PrivateDirectories",
     "make_private",
     "publish_mode",
     "remove_unfinished",
@@ -45,6 +47,55 @@ def make_private(directory: Path, root: Path) -> None:
         if path.lstat().st_uid not in (os.geteuid(), root.parent.lstat().st_uid):
             raise PermissionError(errno.EPERM, "It belongs to another user", str(path))
     directory.mkdir(0o700)
+
+
+class PrivateDirectories:
+    """Makes directories that are their owner's alone, one call to the system each.
+
+    Parameters
+    ----------
+    root : Path
+        They lie below it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: set[str] = set()
+
+    def make(self, directory: Path) -> None:
+        """Make a directory, empty; what is there of it goes.
+
+        Raises
+        ------
+        OSError
+            As `make_private`.
+        """
+        above = str(directory.parent)
+        # What we made, or found to be our own, nobody else can have changed.
+        if above in self._known:
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
+                directory.mkdir(0o700)
+                return
+        shutil.rmtree(directory, ignore_errors=True)
+        make_private(directory, self._root)
+        self._known.add(above)
+
+    @staticmethod
+    def make_pair(directory: Path) -> None:
+        """Make a directory in another, both of which may be there."""
+        try:
+            directory.parent.mkdir(0o700)
+            directory.mkdir(0o700)
+        except OSError:
+            directory.mkdir(0o700, parents=True, exist_ok=True)
+
+    @staticmethod
+    def remove(directory: Path) -> None:
+        """Remove a directory with all that is in it, as far as that can be done."""
+        try:
+            directory.rmdir()
+        except OSError:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def write_private(path: Path, text: str) -> None:

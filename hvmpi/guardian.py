@@ -15,19 +15,14 @@ __all__ = ["Guardian", "telling"]
 _DISMISSAL_S = 10.0
 
 
-def telling(also: str = "") -> tuple[str, ...]:
+def telling() -> tuple[str, ...]:
     """Give the words to put before a command that is started on what `Guardian.listen` gives.
 
     What the guardian hears comes from the session itself, before anything else runs in it: a worker
     that is killed at any moment leaves either no session or one that the guardian knows of. All
     that the command starts bears the session's mark.
-
-    Parameters
-    ----------
-    also : str
-        Shell commands that are carried out before it, each with its semicolon.
     """
-    words = f'echo "+$$" >&0; {also}export {session.MARK}=$$; exec "$@" </dev/null'
+    words = f'echo "+$$" >&0; export {session.MARK}=$$; exec "$@" </dev/null'
     return "/bin/sh", "-c", words, "sh"
 
 
@@ -35,11 +30,12 @@ class Guardian:
     """A process that outlives this one, and ends every session that this one left open.
 
     It reads from a pipe which sessions there are. All who can write to it are this process and,
-    between their fork and their first words, the payloads: when the pipe ends, nobody is left who
-    could still open a session. We keep its reading end, too, so that nothing is lost and nobody
-    gets a SIGPIPE if the guardian itself is killed; the next one reads on.
+    between their fork and their first words, the payload servers: when the pipe ends, nobody is
+    left who could still open a session. We keep its reading end, too, so that nothing is lost and
+    nobody gets a SIGPIPE if the guardian itself is killed; the next one reads on.
 
-    It begins with the first payload, and ends with `dismiss`, with this object or this process.
+    It begins with the first payload server, and ends with `dismiss`, with this object or this
+    process.
 
     Attributes
     ----------

@@ -452,7 +452,7 @@ def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = 
             if happened:
                 idle.reset()
             else:
-                idle.wait()
+                idle.wait(beside.wakes() if beside is not None else ())
         return Ending(master.end(), master.left_behind)
     finally:
         for number, handler in before.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -64,12 +65,10 @@ def use_of_session(session: int) -> Use:
 
 
 class Meter:
-    """The memory of a session, from its first process's start to its end.
+    """The memory of a payload's session, from its first process's start to its end.
 
     Parameters
     ----------
-    session : int
-        Just begun by a child of this process.
     limit_mb : int, optional
 
     Attributes
@@ -80,28 +79,41 @@ class Meter:
     Notes
     -----
     The kernel's own record of a process's peak, ``ru_maxrss``, begins with that of the process
-    that started it: ours. Only what is above that is the session's. Below it samples tell, at
+    that started it. Only what is above that is the session's. Below it samples tell, at
     intervals that grow from 0.05 s to a second, and in the first second every look at the first
     process. A sample reads the RSS of all; PSS, which is dear, is counted again when their sum has
     changed by 1 %, or after 10 s.
     """
 
-    def __init__(self, session: int, limit_mb: int | None = None) -> None:
-        self._session = session
+    def __init__(self, limit_mb: int | None = None) -> None:
+        self._session = 0
         self._limit_mb = limit_mb
-        self._inherited_mb = _largest_rss_mb("self")
+        self._inherited_mb = 0.0
         self._peak_mb = 0.0
         self._interval = _FIRST_S
         self._began = time.monotonic()
         self._next = self._began + _FIRST_S
         self._resident_mb = 0.0
         self._counted = -_RECOUNT_S
-        self._group = _groups(_PROC)[:1]
-        self._kills = [self._oom_kills()] * 2
+        self._kills = [_oom_kills.lately(self._began)] * 2
         self.over_mb = 0.0
+
+    def begin(self, session: int, starter: int) -> None:
+        """Take samples from now on.
+
+        Parameters
+        ----------
+        session : int
+        starter : int
+            The process that started its first process.
+        """
+        self._session = session
+        self._inherited_mb = _largest_rss_mb(starter)
 
     def look(self) -> None:
         """Take a sample if it is time for one."""
+        if not self._session:
+            return
         now = time.monotonic()
         if now >= self._next:
             self._sample(now)
@@ -112,7 +124,7 @@ class Meter:
             self._peak_mb = max(self._peak_mb, _largest_rss_mb(self._session))
 
     def _sample(self, now: float) -> None:
-        self._kills = [self._kills[1], self._oom_kills()]
+        self._kills = [self._kills[1], _oom_kills.lately(now)]
         processes = _processes(self._session)
         resident = sum(map(_rss_mb, processes))
         change = abs(resident - self._resident_mb)
@@ -139,15 +151,7 @@ class Meter:
 
     def kernel_killed(self) -> bool:
         """Whether the kernel killed processes for want of memory since the last sample but one."""
-        return self._oom_kills() > self._kills[0]
-
-    def _oom_kills(self) -> int:
-        for group in self._group:
-            kills = group.oom_kills()
-            if kills is not None:
-                return kills
-        # The topmost group keeps no account of its own: it is the machine's.
-        return _value(_PROC / "vmstat", "oom_kill") or 0
+        return _oom_kills.count() > self._kills[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +260,36 @@ class HoldBack:
         return (
             f"{self._host} uses {used:.0f} MB of {total:.0f} MB, host-memory is {self._percent:g} %"
         )
+
+
+class _OomKills:
+    """The count of processes that the kernel killed for want of memory.
+
+    Short payloads follow each other faster than it changes: it is read once a second.
+    """
+
+    def __init__(self) -> None:
+        self._read_at, self._count = -math.inf, 0
+
+    def count(self) -> int:
+        """Give the count as of now."""
+        self._read_at, self._count = time.monotonic(), self._read()
+        return self._count
+
+    def lately(self, now: float) -> int:
+        """Give the count as it was within the last second."""
+        return self.count() if now > self._read_at + _EVERY_S else self._count
+
+    def _read(self) -> int:
+        for group in _groups(_PROC)[:1]:
+            kills = group.oom_kills()
+            if kills is not None:
+                return kills
+        # The topmost group keeps no account of its own: it is the machine's.
+        return _value(_PROC / "vmstat", "oom_kill") or 0
+
+
+_oom_kills = _OomKills()
 
 
 def _processes(session: int) -> list[str]:

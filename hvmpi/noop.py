@@ -26,6 +26,7 @@ from hvmpi.engine import (
     Step,
     StepOutput,
     Verdict,
+    Warm,
     ended,
 )
 from hvmpi.errors import BadEventFileError, InputError
@@ -177,8 +178,9 @@ def _own_step(
     name: str, product: str, source: str, events: str, job: Job, paths: AttemptPaths
 ) -> Step:
     output = _output(product, job, paths)
-    argv = (sys.executable, "-m", "hvmpi.noop", name, str(output.path), source, events)
-    return Step(name, argv, outputs=(output,))
+    words = (name, str(output.path), source, events)
+    argv = (sys.executable, "-m", __name__, *words)
+    return Step(name, argv, outputs=(output,), warm=Warm(__name__, words))
 
 
 def _fill(word: str, filled: dict[str, str]) -> str:

@@ -402,6 +402,14 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("keep-logs", "bool", False, "keep the logs of done jobs too", _WHERE, scheduling=True),
     Option(
+        "cold",
+        "bool",
+        False,
+        "start Python and load its libraries anew for each step (the same comes out, later)",
+        _HOW,
+        scheduling=True,
+    ),
+    Option(
         "max-attempts",
         "int",
         2,

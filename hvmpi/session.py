@@ -20,6 +20,8 @@ MARK = "PAYLOAD_SESSION"
 # What is killed and stays is held by the kernel (a file system that does not answer); it can do
 # nothing any more, and goes when that answers.
 _PATIENCE_S = 60.0
+# A payload server whose worker is gone ends what it started, which it knows better.
+_HEAD_START_S = 0.2
 _PAUSE_S = 0.02
 _LARGEST_ENVIRONMENT = 1 << 20
 
@@ -102,6 +104,8 @@ def _guard() -> None:
             sessions.add(int(line))
         else:
             sessions.discard(-int(line))
+    if sessions:
+        time.sleep(_HEAD_START_S)
     deadline = time.monotonic() + _PATIENCE_S
     while sessions and time.monotonic() < deadline:
         sessions = {session for session in sessions if not end_session(session)}

@@ -84,6 +84,7 @@ class Settings:
     log_dir: str | None
     tmp_dir: str | None
     keep_logs: bool
+    cold: bool
     max_attempts: int
     max_lost: int
     retry_pause: float

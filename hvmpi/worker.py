@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import signal
 import socket
 import time
@@ -17,15 +15,16 @@ from typing import Any
 
 from hvmpi import __version__
 from hvmpi.campaign.jobs import FailureClass, Job, Outcome, Output, StepResult
-from hvmpi.campaign.paths import SUFFIXES, AttemptPaths, RunPaths
+from hvmpi.campaign.paths import AttemptPaths, RunPaths
 from hvmpi.campaign.retry import class_of_error
 from hvmpi.campaign.run import paths_of
 from hvmpi.channel import MASTER, Channel, Idle, part
+from hvmpi.delivery import bring
 from hvmpi.engine import Engine, Inputs, Step, StepOutput, Verdict, make_engine
 from hvmpi.errand import Errand
 from hvmpi.errors import HvmpiError
 from hvmpi.execution import Execution
-from hvmpi.files import make_private, sha256_of, sync_directory, sync_file
+from hvmpi.files import PrivateDirectories
 from hvmpi.guardian import Guardian
 from hvmpi.hosts import usable_cores
 from hvmpi.leases import Leases, signs_every
@@ -47,6 +46,7 @@ from hvmpi.messages import (
 )
 from hvmpi.payload import PayloadResult
 from hvmpi.preflight import Examination
+from hvmpi.servers import PayloadServer, Servers
 from hvmpi.settings import Settings, load_run, with_scheduling
 
 __all__ = ["Worker", "serve"]
@@ -76,6 +76,7 @@ class _Attempt:
     began_at: float
     deadline: float
     execution: Execution | None = None
+    has_directories: bool = False
     errand: Errand[Any] | None = None
     then: Callable[[], None] | None = None
     cancelled: str = ""
@@ -93,6 +94,8 @@ class _Run:
     settings: Settings
     paths: RunPaths
     engine: Engine
+    servers: Servers
+    working: PrivateDirectories
 
 
 class Worker:
@@ -108,6 +111,7 @@ class Worker:
         self._run: _Run | None = None
         self._queue: deque[Job] = deque()
         self._attempt: _Attempt | None = None
+        self._left_over: list[Path] = []
         self._stopping = ""
         self._examination: Examination | None = None
         self._guardian = Guardian()
@@ -153,17 +157,34 @@ class Worker:
         self._look_after_the_master()
         happened |= self._see_whether_examined()
         self._look_at_memory()
-        if self._attempt is not None:
-            happened |= self._advance(self._attempt)
-        elif self._queue:
-            self._begin_next()
+        until = time.monotonic() + _TOGETHER_S
+        while self._work():
             happened = True
+            if time.monotonic() > until:
+                break
+        # Removing takes longer than starting what comes next.
+        while self._left_over:
+            PrivateDirectories.remove(self._left_over.pop())
         if self._stopping and self._attempt is None and not self._queue and not self.left:
             self._tell(Goodbye())
+            if self._run is not None:
+                self._run.servers.dismiss()
             self._guardian.dismiss()
             self.left = True
         self._channel.post()
         return happened
+
+    def wakes(self) -> tuple[PayloadServer, ...]:
+        """Give what can be read when there is something to do again, besides messages."""
+        execution = self._attempt.execution if self._attempt is not None else None
+        return () if execution is None else execution.wakes()
+
+    def _work(self) -> bool:
+        """Do what can be done for an attempt; say whether anything could."""
+        if self._attempt is None and self._queue:
+            self._begin(self._queue.popleft())
+            return True
+        return self._attempt is not None and self._advance(self._attempt)
 
     def _tell(self, message: Message) -> None:
         self._said_at = time.monotonic()
@@ -207,7 +228,10 @@ class Worker:
                 reason = f"{host} sees another {str(directory)!r} than the master"
             else:
                 settings = with_scheduling(load_run(directory), message.scheduling)
-                self._run = _Run(settings, paths_of(directory, settings), make_engine(settings))
+                paths = paths_of(directory, settings)
+                servers = Servers(self._guardian, nice=settings.nice, cold=settings.cold)
+                working = PrivateDirectories(paths.tmp)
+                self._run = _Run(settings, paths, make_engine(settings), servers, working)
                 reason = "; ".join(self._run.engine.preflight())
         except OSError as error:
             reason = f"{host} cannot read the run directory {str(directory)!r} ({error.strerror})"
@@ -240,14 +264,6 @@ class Worker:
 
     # One attempt
 
-    def _begin_next(self) -> None:
-        """Begin the next job; go on with others for a moment where it needed no process."""
-        until = time.monotonic() + _TOGETHER_S
-        while self._queue and self._attempt is None:
-            self._begin(self._queue.popleft())
-            if time.monotonic() > until:
-                break
-
     def _begin(self, job: Job) -> None:
         run = self._known_run()
         if self._stopping:
@@ -262,12 +278,9 @@ class Worker:
         try:
             attempt.steps.extend(run.engine.steps(job, inputs, paths))
             if attempt.steps:
-                paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-                attempt.has_directory = True
-                shutil.rmtree(paths.tmp, ignore_errors=True)
-                make_private(paths.tmp, run.paths.tmp)
-            else:
-                self._deliver(attempt)
+                attempt.has_directories = True
+                PrivateDirectories.make_pair(paths.logs)
+                run.working.make(paths.tmp)
         except OSError as error:
             failure = class_of_error(error)
             self._finish(attempt, Outcome.SETUP_FAILED, _os_reason(error), failure=failure)
@@ -291,7 +304,12 @@ class Worker:
             else:
                 self._deliver(attempt)
             return True
-        result = attempt.execution.poll()
+        step = attempt.steps[0]
+        try:
+            result = attempt.execution.poll()
+        except OSError as error:
+            self._not_started(attempt, step, error)
+            return True
         if result is None:
             return False
         lack = attempt.execution.lack_of_memory(result)
@@ -306,21 +324,23 @@ class Worker:
             attempt.execution = Execution(
                 step,
                 attempt.paths,
-                guardian=self._guardian,
-                nice=run.settings.nice,
+                servers=run.servers,
                 timeout=max(attempt.deadline - time.monotonic(), 0.0),
                 memory_mb=job_memory(run.settings),
             )
         except OSError as error:
-            reason = f"{step.name} cannot be started: {_os_reason(error)}"
-            failure = class_of_error(error)
-            self._finish(attempt, Outcome.SETUP_FAILED, reason, 127, failure=failure)
+            self._not_started(attempt, step, error)
+
+    def _not_started(self, attempt: _Attempt, step: Step, error: OSError) -> None:
+        reason = f"{step.name} cannot be started: {_os_reason(error)}"
+        failure = class_of_error(error)
+        self._finish(attempt, Outcome.SETUP_FAILED, reason, 127, failure=failure)
 
     def _step_ended(
         self, attempt: _Attempt, step: Step, result: PayloadResult, lost: OSError | None, lack: str
     ) -> None:
         run = self._known_run()
-        log = attempt.paths.step_log(step.name).name
+        log = attempt.paths.log_name(step.name)
         attempt.execution = None
         attempt.results.append(
             StepResult(
@@ -346,6 +366,12 @@ class Worker:
             self._finish(
                 attempt, Outcome.OUT_OF_MEMORY, lack, result.exit_code, failure=failure, where=log
             )
+        elif result.lost:
+            reason = f"{step.name} ended with the process that started it, which was killed"
+            failure = FailureClass.PASSING
+            self._finish(
+                attempt, Outcome.SETUP_FAILED, reason, result.exit_code, failure=failure, where=log
+            )
         elif lost is not None:
             reason = f"what {step.name} left for its logs could not be kept: {_os_reason(lost)}"
             failure = class_of_error(lost)
@@ -353,17 +379,24 @@ class Worker:
                 attempt, Outcome.SETUP_FAILED, reason, result.exit_code, failure=failure, where=log
             )
         else:
-            check = Errand(
-                partial(run.engine.check, attempt.job, step, result.exit_code),
-                _errand_patience(run.settings.lease),
-            )
-            attempt.errand = check
-            attempt.then = partial(self._judge, attempt, step, result.exit_code, check)
+            self._look_at_outputs(attempt, step, result.exit_code)
 
-    def _judge(self, attempt: _Attempt, step: Step, exit_code: int, check: Errand[Verdict]) -> None:
-        log = attempt.paths.step_log(step.name).name
+    def _look_at_outputs(self, attempt: _Attempt, step: Step, exit_code: int) -> None:
+        run = self._known_run()
+        check = partial(run.engine.check, attempt.job, step, exit_code)
+        if not step.leaves_files:
+            self._judge(attempt, step, exit_code, check)
+            return
+        errand = Errand(check, _errand_patience(run.settings.lease))
+        attempt.errand = errand
+        attempt.then = partial(self._judge, attempt, step, exit_code, errand.result)
+
+    def _judge(
+        self, attempt: _Attempt, step: Step, exit_code: int, check: Callable[[], Verdict]
+    ) -> None:
+        log = attempt.paths.log_name(step.name)
         try:
-            verdict = check.result()
+            verdict = check()
         except TimeoutError as error:
             reason = f"what {step.name} made could not be checked: {_os_reason(error)}"
             failure = class_of_error(error)
@@ -394,16 +427,16 @@ class Worker:
         if not kept:
             self._delivered(attempt, ())
             return
-        bring = Errand(
-            lambda: tuple(_bring(run, attempt.job, output) for output in kept),
+        errand = Errand(
+            lambda: tuple(bring(output, attempt.job, run.paths, run.settings) for output in kept),
             _errand_patience(run.settings.lease),
         )
-        attempt.errand = bring
-        attempt.then = partial(self._brought, attempt, bring)
+        attempt.errand = errand
+        attempt.then = partial(self._brought, attempt, errand)
 
-    def _brought(self, attempt: _Attempt, bring: Errand[tuple[Output, ...]]) -> None:
+    def _brought(self, attempt: _Attempt, errand: Errand[tuple[Output, ...]]) -> None:
         try:
-            outputs = bring.result()
+            outputs = errand.result()
         except OSError as error:
             reason = f"an output could not be brought to its place: {_os_reason(error)}"
             failure = class_of_error(error)
@@ -433,9 +466,8 @@ class Worker:
         outputs: tuple[Output, ...] = (),
         events_out: int = -1,
     ) -> None:
-        if attempt.has_directory:
-            with contextlib.suppress(OSError):
-                shutil.rmtree(attempt.paths.tmp, ignore_errors=True)
+        if attempt.has_directories:
+            self._left_over.append(attempt.paths.tmp)
         self._tell(
             Report(
                 job=attempt.job.number,
@@ -460,43 +492,6 @@ class Worker:
             msg = "a job came before the run that it belongs to"
             raise RuntimeError(msg)
         return self._run
-
-
-def _bring(run: _Run, job: Job, output: StepOutput) -> Output:
-    """Copy an output beside its final place and bring it to the disk."""
-    suffix = SUFFIXES[run.engine.name][output.product]
-    final = (
-        run.paths.resolve(job.event_file.path)
-        if output.product == "evnt"
-        else run.paths.product_directory(output.product) / output.name
-        if output.name
-        else run.paths.product(output.product, job.stem, suffix)
-    )
-    part = run.paths.part(final, job.attempt)
-    try:
-        # On one file system a rename costs nothing.
-        output.path.rename(part)
-    except OSError:
-        _copy(output.path, part)
-    sync_file(part)
-    sync_directory(part.parent)
-    return Output(
-        product=output.product,
-        part=run.paths.stored(part),
-        path=run.paths.stored(final),
-        size=part.stat().st_size,
-        sha256=sha256_of(part),
-    )
-
-
-def _copy(path: Path, part: Path) -> None:
-    part.touch(0o600)
-    try:
-        shutil.copyfile(path, part)
-    except OSError:
-        # On a disk that is full, half a copy would keep others from theirs.
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _os_reason(error: OSError) -> str:
@@ -540,7 +535,7 @@ def serve(channel: Channel) -> bool:
         if worker.step():
             idle.reset()
         else:
-            idle.wait()
+            idle.wait(worker.wakes())
     if worker.orphaned_at is not None:
         return False
     part(channel)

@@ -22,8 +22,10 @@ from hvmpi.campaign import journal
 from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.replay import replay
 from hvmpi.campaign.status import Status, read_status
+from hvmpi.environment import child_environment
 from hvmpi.guardian import Guardian
-from hvmpi.payload import Payload, PayloadResult, child_environment
+from hvmpi.payload import Payload, PayloadResult
+from hvmpi.servers import PayloadServer
 
 # Draws are slow where the machine has other work; that is no fault of theirs.
 settings.register_profile("hvmpi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -228,15 +230,14 @@ def start_payload(
     nice: int = 0,
     memory_mb: int | None = None,
 ) -> Payload:
-    """Start a payload in a directory, with a guardian of its own."""
+    """Start a payload in a directory, with a guardian and a server of its own."""
     return Payload(
         argv,
         environment=child_environment(tmp_path, {}),
         directory=tmp_path,
         log=tmp_path / "step.log",
-        nice=nice,
         timeout=timeout,
-        guardian=Guardian(),
+        server=PayloadServer(Guardian(), nice),
         memory_mb=memory_mb,
     )
 

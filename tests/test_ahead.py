@@ -26,6 +26,13 @@ def test_two_or_as_many_as_fill_some_milliseconds(wall_s: float, most: int) -> N
     assert ahead(wall_s).most(KIND, 1_000_000, 2) == most
 
 
+@pytest.mark.parametrize(("ranks", "most"), [(2, 256), (100, 100), (1000, 10), (10_000, 2)])
+def test_all_ranks_together_have_no_more_than_the_master_can_keep_up_with(
+    ranks: int, most: int
+) -> None:
+    assert ahead(0.0).most(KIND, 10**9, ranks) == most
+
+
 def test_two_of_a_kind_that_was_not_measured() -> None:
     assert ahead(0.0001).most(Kind.GENERATION, 1_000_000, 2) == 2
 

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from hvmpi.hdf5 import InputFile, write_rows
 from hvmpi.training.__main__ import main
 from tests.conftest import Place
 from tests.training.conftest import signal_event, train_of, write_aod
@@ -161,3 +162,30 @@ def test_a_step_takes_a_product_for_what_it_holds(
     assert "other.aod.h5" in said["reason"]
     assert why in said["reason"]
     assert capsys.readouterr().err.count("\n") == 1
+
+
+COLUMNS = [("state", h5py.enum_dtype({"ready": 0, "done": 1}, "u1")), ("events", "i8"), ("x", "f4")]
+
+
+@pytest.mark.parametrize("kinds", [("u1", "<i8", "<f4"), ("u1", ">i8", ">f4")])
+@pytest.mark.parametrize("chunks", [None, (3,)])
+def test_rows_of_a_table_are_read_as_they_were_written(
+    tmp_path: Path, kinds: tuple[str, ...], chunks: tuple[int] | None
+) -> None:
+    rows = np.zeros(10, dtype=list(zip(("state", "events", "x"), kinds, strict=True)))
+    rows["state"][::3], rows["events"], rows["x"] = 1, np.arange(10) - 5, np.arange(10) / 4
+    fields = [
+        (name, kind if name == "state" else how)
+        for (name, kind), how in zip(COLUMNS, kinds, strict=True)
+    ]
+    path = tmp_path / "table.h5"
+    with h5py.File(path, "w") as file:
+        table = file.create_dataset("table", shape=(10,), dtype=np.dtype(fields), chunks=chunks)
+        write_rows(table, 0, rows[:4])
+        write_rows(table, 4, rows[4:])
+        write_rows(table, 10, rows[:0])
+        assert np.array_equal(table[:], rows)
+    with InputFile(path) as given:
+        for start, stop in ((0, None), (2, 7), (0, 0), (8, 100)):
+            assert np.array_equal(given.read("table", start, stop), rows[start:stop])
+        assert np.array_equal(given.table("table"), rows)

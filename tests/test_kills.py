@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+from functools import partial
 
 import psutil
 import pytest
@@ -52,7 +53,7 @@ def test_the_job_of_a_rank_that_dies_goes_to_another(three: Place, name: str) ->
     wait_for(lambda: three.runs() and _running(three.run()) == {1} and _done(three.run()) == {0, 2})
     payload = _find(three, "sleep")
     (three.root / "mended").touch()
-    os.kill(payload.ppid(), signal.Signals[name])
+    os.kill(_worker_of(payload).pid, signal.Signals[name])
     answer = three.finish(process)
     assert answer.code == 0
     run = three.run()
@@ -112,7 +113,7 @@ def test_jobs_that_a_rank_has_ahead_cost_nothing_when_it_goes(
 def test_without_any_worker_a_campaign_ends_and_can_be_taken_up_again(three: Place) -> None:
     process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=2)
     wait_for(lambda: three.runs() and _running(three.run()) == {1})
-    os.kill(_find(three, "sleep").ppid(), signal.SIGKILL)
+    os.kill(_worker_of(_find(three, "sleep")).pid, signal.SIGKILL)
     assert three.finish(process).code == 3
     (ended,) = three.run().entries(journal.Ended)
     assert ended.reason.startswith("no worker is left: rank 1 on ")
@@ -128,7 +129,7 @@ def test_the_job_of_a_rank_that_hangs_goes_to_another(three: Place) -> None:
     process = three.start(*words, ranks=3)
     wait_for(lambda: three.runs() and _running(three.run()) == {1} and _done(three.run()) == {0, 2})
     payload = _find(three, "sleep")
-    worker = psutil.Process(payload.ppid())
+    worker = _worker_of(payload)
     (three.root / "mended").touch()
     worker.suspend()
     answer = three.finish(process)
@@ -309,7 +310,7 @@ def test_children_of_a_killed_worker_die(three: Place) -> None:
     process = three.start(*THREE_JOBS, *until_mended(three, "exec sleep 600"), ranks=2)
     wait_for(lambda: three.runs() and _running(three.run()) == {1})
     payload = _find(three, "sleep")
-    os.kill(payload.ppid(), signal.SIGKILL)
+    os.kill(_worker_of(payload).pid, signal.SIGKILL)
     three.finish(process)
     wait_for(lambda: not payload.is_running() or payload.status() == "zombie")
 
@@ -337,9 +338,9 @@ def test_nothing_that_a_payload_started_outlives_its_worker(
     process = three.start(*THREE_JOBS, *until_mended(three, otherwise), ranks=3)
     wait_for(told.exists)
     session = os.getsid(int(told.read_text()))
-    worker = psutil.Process(session).parent()
-    assert worker is not None
-    (guardian,) = [child for child in worker.children() if child.pid != session]
+    worker = _worker_of(psutil.Process(session))
+    beside = worker.children()
+    assert len(beside) == 2
     number = signal.Signals[name]
     # Where another worker takes the job over, it finds nothing wrong.
     (three.root / "mended").touch()
@@ -351,7 +352,8 @@ def test_nothing_that_a_payload_started_outlives_its_worker(
         lock = json.loads((three.run().directory / "lock.json").read_text())
         os.kill(lock["pid"], number)
     wait_for(lambda: not _alive(session), 10.0)
-    wait_for(lambda: not guardian.is_running() or guardian.status() == psutil.STATUS_ZOMBIE)
+    for process_beside in beside:
+        wait_for(partial(_gone, process_beside))
     three.finish(process)
 
 
@@ -443,6 +445,17 @@ def _rank(place: Place, number: int) -> psutil.Process:
         if rank.environ().get("OMPI_COMM_WORLD_RANK") == str(number)
     ]
     return found
+
+
+def _worker_of(payload: psutil.Process) -> psutil.Process:
+    """Give the rank beside whose payload server a payload runs."""
+    worker = payload.parents()[1]
+    assert "hvmpi" in worker.cmdline()
+    return worker
+
+
+def _gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def _find(place: Place, word: str) -> psutil.Process:

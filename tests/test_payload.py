@@ -12,8 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hvmpi.environment import child_environment
 from hvmpi.guardian import Guardian
-from hvmpi.payload import Payload, child_environment
+from hvmpi.payload import Payload
+from hvmpi.servers import PayloadServer
 from tests.conftest import Place, noop, result_of, start_payload, wait_for
 
 SEEN = """
@@ -146,9 +148,8 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
             environment=child_environment(tmp_path, {}),
             directory=tmp_path,
             log=tmp_path / "step.log",
-            nice=0,
             timeout=1.0,
-            guardian=Guardian(),
+            server=PayloadServer(Guardian()),
         )
     assert error.value.filename == "no-such-program"
 
@@ -166,11 +167,15 @@ def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
         import sys, time
         from pathlib import Path
         from hvmpi.guardian import Guardian
-        from hvmpi.payload import Payload, child_environment
+        from hvmpi.environment import child_environment
+        from hvmpi.payload import Payload
+        from hvmpi.servers import PayloadServer
         here = Path({str(tmp_path)!r})
         payload = Payload(("sleep", "600"), environment=child_environment(here, {{}}),
-                          directory=here, log=here / "log", nice=10, timeout=600.0,
-                          guardian=Guardian())
+                          directory=here, log=here / "log", timeout=600.0,
+                          server=PayloadServer(Guardian(), 10))
+        while not payload.pid:
+            payload.poll()
         print(payload.pid, flush=True)
         time.sleep(600)
     """

@@ -186,7 +186,7 @@ def test_a_disk_that_is_full_is_no_fault_of_the_payload(
 
     bench = bench_of(place, 'touch "$4"')
     bench.welcome()
-    monkeypatch.setattr("hvmpi.worker.sync_file", full)
+    monkeypatch.setattr("hvmpi.delivery.sync_file", full)
     report = bench.report(bench.job())
     assert (report.outcome, report.failure) == (Outcome.SETUP_FAILED, FailureClass.RESOURCES)
 
@@ -330,7 +330,7 @@ def test_an_output_that_nobody_will_hear_of_is_removed(
         bench.worker.abandon("the master died")
         return "0"
 
-    monkeypatch.setattr("hvmpi.worker.sha256_of", dies_meanwhile)
+    monkeypatch.setattr("hvmpi.delivery.sha256_of", dies_meanwhile)
     bench.report(bench.job())
     assert list((bench.run.paths.directory / "aod").iterdir()) == []
 
@@ -419,7 +419,7 @@ def test_it_gives_signs_of_life_while_an_output_is_brought(
     def slow(_: Path) -> None:
         assert alive.wait(LIMIT_S)
 
-    monkeypatch.setattr("hvmpi.worker.sync_file", slow)
+    monkeypatch.setattr("hvmpi.delivery.sync_file", slow)
     bench.end.send(1, Assign(bench.job()))
     assert bench.answer() == Alive()
     alive.set()
@@ -438,7 +438,7 @@ def test_a_file_system_that_stalls_costs_the_job_a_lost_attempt(
     over = threading.Event()
     monkeypatch.setattr("hvmpi.worker._ERRAND_LEAST_S", 0.2)
     monkeypatch.setattr("hvmpi.worker._ERRAND_LEASES", 0.0)
-    whose = "hvmpi.worker.sync_file" if what == "sync_file" else "hvmpi.noop.NoopEngine.check"
+    whose = "hvmpi.delivery.sync_file" if what == "sync_file" else "hvmpi.noop.NoopEngine.check"
     monkeypatch.setattr(whose, lambda *_: over.wait(LIMIT_S))
     report = bench.report(bench.job())
     over.set()

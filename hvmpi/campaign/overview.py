@@ -115,7 +115,7 @@ class Overview:
             chosen=int(sum(found.states[one] for one in order)),
             shown=file.joined_jobs(found.shown()),
             failing=found.failing(file),
-            put_aside=_put_aside(file),
+            put_aside=file.put_aside(_MOST_FILES),
             left_out=file.left_out()[["host", "reason"]].tolist(),
         )
 
@@ -181,10 +181,3 @@ class _Found:
         ]
         firsts = file.joined_jobs(np.array([first for _, first in groups], dtype=self._dtype))
         return [Failing(count, first) for (count, _), first in zip(groups, firsts, strict=True)]
-
-
-def _put_aside(file: StatusFile) -> list[str]:
-    reasons: list[bytes] = []
-    for files in file.parts("event_files"):
-        reasons += files["reason"][files["reason"] != b""][: _MOST_FILES - len(reasons)].tolist()
-    return [reason.decode("utf-8", "surrogateescape") for reason in reasons]

@@ -19,10 +19,12 @@ __all__ = [
     "create_run",
     "event_file_stem",
     "find_run",
+    "job_folder",
     "job_stem",
     "library_stem",
     "list_runs",
     "manifest",
+    "product_name",
 ]
 
 PRODUCTS = ("evnt", "library", "hits", "rdo", "esd", "aod", "daod", "train")
@@ -82,7 +84,12 @@ class AttemptPaths:
 
     def step_log(self, step: str) -> Path:
         """Give the log file of a step."""
-        return self.logs / f"{step}.log"
+        return self.logs / self.log_name(step)
+
+    @staticmethod
+    def log_name(step: str) -> str:
+        """Name the log file of a step."""
+        return f"{step}.log"
 
     def step_report(self, step: str) -> Path:
         """Give the file in which a step says what it delivered, or why it could not."""
@@ -160,7 +167,7 @@ class RunPaths:
 
     def product(self, product: str, stem: str, suffix: str) -> Path:
         """Give the final place of a product."""
-        return self.product_directory(product) / f"{stem}.{suffix}"
+        return self.product_directory(product) / product_name(stem, suffix)
 
     def part(self, final: Path, attempt: int) -> Path:
         """Give the place beside `final` to which an attempt brings its output.
@@ -178,15 +185,15 @@ class RunPaths:
 
     def job_logs(self, number: int) -> Path:
         """Give the directory of the logs of all attempts of a job."""
-        return self.logs / f"{number // 1000:04d}" / f"job{number:08d}"
+        return self.logs / job_folder(number)
 
     def attempt(self, number: int, attempt: int) -> AttemptPaths:
         """Give the places of one attempt."""
         # A path made of one text costs a fifth of one made of four paths.
-        thousand, job = f"{number // 1000:04d}", f"job{number:08d}"
+        folder = job_folder(number)
         return AttemptPaths(
-            logs=Path(f"{self.logs}/{thousand}/{job}/attempt{attempt}"),
-            tmp=Path(f"{self.tmp}/{thousand}/{job}.attempt{attempt}"),
+            logs=Path(f"{self.logs}/{folder}/attempt{attempt}"),
+            tmp=Path(f"{self.tmp}/{folder}.attempt{attempt}"),
         )
 
     def stored(self, path: Path) -> str:
@@ -199,6 +206,16 @@ class RunPaths:
     def resolve(self, stored: str) -> Path:
         """Undo `stored`."""
         return self.directory / stored
+
+
+def job_folder(number: int) -> str:
+    """Name what a job has for itself: ``NNNN/jobNNNNNNNN``, a thousand of them in a directory."""
+    return f"{number // 1000:04d}/job{number:08d}"
+
+
+def product_name(stem: str, suffix: str) -> str:
+    """Name the file of a product."""
+    return f"{stem}.{suffix}"
 
 
 def event_file_stem(run_number: int, batch_size: int, batch: int) -> str:

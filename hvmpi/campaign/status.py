@@ -15,7 +15,15 @@ import numpy.typing as npt
 
 from hvmpi.campaign.jobs import FailureClass, JobState, Kind, Outcome
 from hvmpi.campaign.lock import living_master
-from hvmpi.campaign.paths import MERGED_STEM, SUFFIXES, RunPaths, job_stem, library_stem
+from hvmpi.campaign.paths import (
+    MERGED_STEM,
+    SUFFIXES,
+    RunPaths,
+    job_folder,
+    job_stem,
+    library_stem,
+    product_name,
+)
 from hvmpi.errors import InputError
 from hvmpi.hdf5 import InputFile
 from hvmpi.view.text import say
@@ -27,7 +35,6 @@ __all__ = [
     "Status",
     "StatusFile",
     "look_at_current",
-    "read_current_status",
     "read_status",
 ]
 
@@ -133,32 +140,34 @@ class StatusFile:
         columns: dict[str, npt.NDArray[Any]] = {}
         for name in rows.dtype.names or ():
             if name in _TEXTS:
-                (texts,) = (self.table(_TEXTS[name])[field] for field in self._fields(name))
-                columns[name] = _looked_up(rows[name], texts)
+                columns[name] = self.texts(name, rows[name])
             elif name in ENUMS:
                 names = np.array([member.name.lower() for member in ENUMS[name]], dtype=object)
                 columns[name] = names[rows[name]]
         return _with_columns(rows, columns)
 
-    def _fields(self, column: str) -> tuple[str, ...]:
-        return (self.table(_TEXTS[column]).dtype.names or ())[:1]
+    def texts(self, column: str, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Give the texts that values of a column, such as ``host``, stand for."""
+        table = self.table(_TEXTS[column])
+        return _looked_up(rows, table[(table.dtype.names or ("",))[0]])
+
+    def put_aside(self, most: int | None = None) -> list[str]:
+        """Say why event files are not fit for use, at most so many of them."""
+        reasons: list[bytes] = []
+        for files in self.parts("event_files"):
+            reasons += files["reason"][files["reason"] != b""].tolist()
+        return [reason.decode("utf-8", "surrogateescape") for reason in reasons[:most]]
 
     def joined_jobs(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Join rows of ``jobs``, with the sample and the paths that `Status` has."""
-        jobs = self.joined(rows)
         files = self.table("event_files")
-        stems = _looked_up(rows["event_file"], files["stem"])
         paths = _Paths(self.path.parent, self.attributes["settings"])
-        outputs = [
-            paths.output(row, str(stem), files) if row["state"] == "done" else ""
-            for row, stem in zip(jobs, stems, strict=True)
-        ]
         return _with_columns(
-            jobs,
+            self.joined(rows),
             {
                 "sample": _looked_up(rows["event_file"], files["sample"]),
-                "output": np.array(outputs, dtype=object),
-                "log": np.array(list(map(paths.logs, rows["job"].tolist())), dtype=object),
+                "output": paths.outputs(rows, files),
+                "log": paths.logs(rows["job"]),
             },
         )
 
@@ -220,11 +229,6 @@ def read_status(path: str | Path) -> Status:
     if path.is_dir():
         path = path / "status.h5"
     return _looked_at(path, Status.of)
-
-
-def read_current_status(directory: Path) -> Status:
-    """Read the status of a run as `look_at_current` finds it, and join its tables."""
-    return look_at_current(directory, Status.of)
 
 
 def look_at_current(directory: Path, look: Callable[[StatusFile], Look]) -> Look:
@@ -330,7 +334,7 @@ def _looked_up(rows: npt.NDArray[Any], texts: npt.NDArray[Any]) -> npt.NDArray[A
 
 
 class _Paths:
-    """Where what a run made is, as texts; a path of a million jobs takes its time."""
+    """Where what a run made is, as texts: a million paths would take their time."""
 
     def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
         self._paths = RunPaths.of(
@@ -342,27 +346,55 @@ class _Paths:
         )
         self._suffixes = SUFFIXES[settings["engine"]]
         self._keep = settings["keep"]
-        self._derivations = self._find_derivations() if "aod" not in self._keep else {}
 
-    def logs(self, number: int) -> str:
-        """Give the directory of a job's logs."""
-        return str(self._paths.job_logs(number))
+    def logs(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Give the directories of jobs' logs."""
+        logs = str(self._paths.logs)
+        return _objects([f"{logs}/{job_folder(number)}" for number in numbers.tolist()])
 
-    def output(self, row: npt.NDArray[Any], stem: str, files: npt.NDArray[Any]) -> str:
-        """Give the path of what a job made; nothing where that is not kept."""
-        paths, suffixes = self._paths, self._suffixes
-        if row["kind"] == "library":
-            stem = library_stem(int(row["events"]))
-            return str(paths.product("library", stem, suffixes["library"]))
-        if row["kind"] == "merge":
-            return str(paths.product("merged", MERGED_STEM, suffixes["merged"]))
-        if row["kind"] == "generation":
-            stored = files["path"][row["event_file"]].decode("utf-8", "surrogateescape")
-            return str(paths.resolve(stored)) if "evnt" in self._keep else ""
-        stem = job_stem(stem, int(row["job_size"]), int(row["skip_events"]))
-        if "aod" in self._keep:
-            return str(paths.product("aod", stem, suffixes["aod"]))
-        return self._derivations.get(stem, "")
+    def outputs(self, jobs: npt.NDArray[Any], files: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Give the paths of what jobs made; nothing where that is not there or not kept."""
+        outputs = np.full(len(jobs), "", dtype=object)
+        for kind, output in (
+            (Kind.GENERATION, self._event_files),
+            (Kind.LIBRARY, self._libraries),
+            (Kind.RECONSTRUCTION, self._reconstructed),
+            (Kind.MERGE, self._merged),
+        ):
+            done = np.flatnonzero((jobs["kind"] == kind) & (jobs["state"] == JobState.DONE))
+            if len(done):
+                outputs[done] = _objects(output(jobs[done], files))
+        return outputs
+
+    def _event_files(self, jobs: npt.NDArray[Any], files: npt.NDArray[Any]) -> list[str]:
+        if "evnt" not in self._keep:
+            return [""] * len(jobs)
+        stored = _looked_up(jobs["event_file"], files["path"])
+        return [str(self._paths.resolve(path)) for path in stored]
+
+    def _libraries(self, jobs: npt.NDArray[Any], _: npt.NDArray[Any]) -> list[str]:
+        stems = map(library_stem, jobs["events"].tolist())
+        return [str(self._paths.product("library", s, self._suffixes["library"])) for s in stems]
+
+    def _merged(self, jobs: npt.NDArray[Any], _: npt.NDArray[Any]) -> list[str]:
+        merged = self._paths.product("merged", MERGED_STEM, self._suffixes["merged"])
+        return [str(merged)] * len(jobs)
+
+    def _reconstructed(self, jobs: npt.NDArray[Any], files: npt.NDArray[Any]) -> list[str]:
+        stems = [
+            job_stem(of_file, job_size, skip)
+            for of_file, job_size, skip in zip(
+                _looked_up(jobs["event_file"], files["stem"]),
+                jobs["job_size"].tolist(),
+                jobs["skip_events"].tolist(),
+                strict=True,
+            )
+        ]
+        if "aod" not in self._keep:
+            found = self._find_derivations()
+            return [found.get(stem, "") for stem in stems]
+        directory, suffix = str(self._paths.product_directory("aod")), self._suffixes["aod"]
+        return [f"{directory}/{product_name(stem, suffix)}" for stem in stems]
 
     def _find_derivations(self) -> dict[str, str]:
         """Find a derivation of each job by its stem; what it is called depends on the tags."""
@@ -373,3 +405,7 @@ class _Paths:
             path.name.partition(".")[2].removesuffix(ending): str(path)
             for path in sorted(self._paths.product_directory("daod").glob(f"DAOD_*{ending}"))
         }
+
+
+def _objects(texts: list[str]) -> npt.NDArray[Any]:
+    return np.array(texts, dtype=object)

@@ -182,7 +182,7 @@ def _reconstruct(given: argparse.Namespace) -> Any:
 def _chain(given: argparse.Namespace) -> Any:
     from hvmpi.openchain import chain
 
-    summary = chain.run(
+    return chain.run(
         given.input,
         given.output,
         seed=given.seed,
@@ -196,12 +196,9 @@ def _chain(given: argparse.Namespace) -> Any:
         rdo=given.rdo,
         pile_up=_pile_up(given),
         tracker=given.tracker,
+        train=given.train,
+        train_unmatched=given.train_unmatched,
     )
-    if given.train:
-        from hvmpi.training.extraction import extract
-
-        extract(given.output, given.train, unmatched=given.train_unmatched)
-    return summary
 
 
 def _calibrate(given: argparse.Namespace) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,11 +22,17 @@ from hvmpi.errors import BadEventFileError, InputError
 
 __all__ = ["BLOCK", "END", "EventText", "Walk", "check_references", "open_event_file"]
 
-BLOCK = 1 << 23
-"""Bytes read at a time."""
+PIECE = 1 << 17
+"""Bytes read at first, as few events may be wanted; then twice as many each time."""
+
+BLOCK = 1 << 20
+"""The most bytes read at a time: more of them take longer, as memory is new each time."""
+
+LEAP = 1 << 24
+"""Bytes in which an event that is sought must be found, else the file is read up to it."""
 
 GLANCE = 1 << 20
-"""Bytes read at a time in search of an event."""
+"""Bytes in which an event should begin."""
 
 LARGEST_EVENT = 1 << 28
 """An event (or header) of more bytes than this is damage: real ones have some hundred thousand."""
@@ -108,6 +114,7 @@ class Walk:
     def __init__(self, path: Path, stream: Stream) -> None:
         self.path = path
         self.stream = stream
+        self._ahead = PIECE
         text = self._read()
         self._check_format(text)
         while (first := text.find(_EVENT)) < 0:
@@ -124,13 +131,12 @@ class Walk:
         """Go on to an event of a plain file whose numbers ascend; stay if it is not there."""
         mark = b"\nE %d " % number
         start = self._before(number)
-        self.stream.seek(start)
-        text = self.stream.read(2 * BLOCK)
+        text = self._gather(start, lambda text: mark in text, LEAP)
         at = text.find(mark)
         if at < 0:
             self._go(len(self.header) - 1)
             return False
-        self._go(start + at)
+        self._text, self._offset = text[at:], start + at
         return True
 
     def leap_to_end(self) -> None:
@@ -138,17 +144,25 @@ class Walk:
         self._go(self._before(None))
 
     def _go(self, offset: int) -> None:
+        self._text, self._offset = self._gather(offset, bool, 0), offset
+
+    def _gather(self, offset: int, is_enough: Callable[[bytes], bool], most: int) -> bytes:
+        """Read from some place on until it is enough, of `most` bytes or more, or at the end."""
         self.stream.seek(offset)
-        self._text, self._offset = self._read(), offset
+        self._ahead = PIECE
+        text = self._read()
+        while not is_enough(text) and len(text) < most and (piece := self._read()):
+            text += piece
+        return text
 
     def _before(self, number: int | None) -> int:
-        """Give where an event begins that is less than a block before `number` (or the end)."""
+        """Give where an event begins that is less than `GLANCE` before `number` (or the end)."""
         # The newline before an event belongs to it.
         low, high = len(self.header) - 1, self.path.stat().st_size
-        while high - low > BLOCK:
+        while high - low > GLANCE:
             middle = (low + high) // 2
-            self.stream.seek(middle)
-            found = _NEXT_EVENT.search(self.stream.read(GLANCE))
+            text = self._gather(middle, lambda text: bool(_NEXT_EVENT.search(text)), GLANCE)
+            found = _NEXT_EVENT.search(text)
             if found is not None and (number is None or int(found[1]) <= number):
                 low = middle + found.start()
             else:
@@ -192,8 +206,10 @@ class Walk:
         )
 
     def _read(self) -> bytes:
+        size = min(self._ahead, BLOCK)
+        self._ahead = 2 * size
         try:
-            return self.stream.read(BLOCK)
+            return self.stream.read(size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise BadEventFileError(
                 f"{self.path} is a truncated or damaged gzip file ({error})"

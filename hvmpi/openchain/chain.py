@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from hvmpi.openchain.eventdata import (
 )
 from hvmpi.openchain.pileup import Library
 from hvmpi.openchain.recipe import settings_hash
+from hvmpi.openchain.record import EventRecord
 from hvmpi.openchain.schemas import AOD, EVENTS, HITS, RDO, Schema
 from hvmpi.openchain.steps import (
     CalorimetersAlone,
@@ -70,9 +71,16 @@ class PileUp:
             If it is not fit for use: no event file shall be put aside for it.
         """
         try:
-            return Library(self.library, self.mu, seed)
+            written = self.library.stat().st_mtime_ns if self.library.is_file() else 0
+            return _library(self.library, self.mu, seed, written)
         except InputError as error:
             raise SetupError(str(error)) from error
+
+
+@lru_cache(maxsize=1)
+def _library(path: Path, mu: float, seed: int, _written_ns: int) -> Library:
+    """Read a library; once in processes that carry out steps of many jobs."""
+    return Library(path, mu, seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +261,8 @@ def run(
     rdo: Path | None = None,
     pile_up: PileUp | None = None,
     tracker: bool = True,
+    train: Path | None = None,
+    train_unmatched: bool = False,
 ) -> StepSummary:
     """Simulate, digitize and reconstruct in one: EVNT to AOD.
 
@@ -268,6 +278,10 @@ def run(
         Laid over each event.
     tracker : bool
         False leaves the tracker out, a quarter of the time: the AOD has no tracks.
+    train : Path, optional
+        Make the training file, too, when the AOD stands under its name.
+    train_unmatched : bool
+        With the jets of signal events that no long-lived particle made.
 
     Raises
     ------
@@ -289,6 +303,14 @@ def run(
         (aod, AOD, _made(AOD, seed, all_inputs, mu)),
     ]
 
+    keep: tuple[str, ...] = ()
+    if train:
+        # Only now, as who makes no training file shall not wait for it.
+        from hvmpi.training.aod import COLLECTIONS
+        from hvmpi.training.extraction import extract
+
+        keep = COLLECTIONS
+
     if not tracker:
         if hits or rdo:
             raise UsageError("without the tracker there are no HITS and no RDO to be kept")
@@ -302,7 +324,7 @@ def run(
 
     with ExitStack() as opened:
         writers = [
-            opened.enter_context(ProductWriter(path, schema, made))
+            opened.enter_context(ProductWriter(path, schema, made, keep if path == aod else ()))
             for path, schema, made in wanted
             if path is not None
         ]
@@ -312,7 +334,9 @@ def run(
                 writer.append(product)
         for writer in writers:
             writer.finish(source.normalisation)
-        return _summary("run", writers[-1])
+    if train:
+        extract(writers[-1].kept, train, unmatched=train_unmatched)
+    return _summary("run", writers[-1])
 
 
 def _follow(
@@ -400,7 +424,7 @@ class _EventFile:
     def _position(self, skip: int, first: int | None) -> int:
         if first is None:
             return skip
-        number, _ = next(evnt.read_numbered(self._path, skip, 1))
+        number, _ = next(evnt.read_records(self._path, skip, 1))
         if number == first:
             return skip
         if skip:
@@ -417,7 +441,7 @@ class _EventFile:
         return int(rows[0])
 
     def __iter__(self) -> Iterator[GeneratedEvent]:
-        records = evnt.read_numbered(self._path, self._skip, self._events)
+        records = evnt.read_records(self._path, self._skip, self._events)
         for position, (own_number, record) in enumerate(records):
             number = own_number
             if self._number_from is not None:
@@ -427,22 +451,14 @@ class _EventFile:
                     f"'{self._path}' holds event {number}: numbers below 0 seed no random"
                     " numbers, renumber the events"
                 )
-            yield truth.from_genevent(record, self._run(record, own_number), number)
+            yield truth.from_record(record, self._run(record, own_number), number)
 
-    def _run(self, record: Any, own_number: int) -> int:
-        number = self._run_number
+    def _run(self, record: EventRecord, own_number: int) -> int:
+        number = record.run_number if self._run_number is None else self._run_number
         if number is None:
-            number = self._own_run(record, own_number)
+            raise InputError(f"'{self._path}' holds no run number in event {own_number}; give one")
         if not 0 <= number <= _LARGEST_RUN_NUMBER:
             raise InputError(
                 f"run number {number} of '{self._path}' is not from 0 to {_LARGEST_RUN_NUMBER}"
             )
         return number
-
-    def _own_run(self, record: Any, own_number: int) -> int:
-        attributes = record.attributes
-        if "run_number" not in attributes:
-            raise InputError(f"'{self._path}' holds no run number in event {own_number}; give one")
-        value = attributes["run_number"]
-        # pyhepmc parses an attribute that came from a file when it is told the type.
-        return int(value if isinstance(value, int) else value.astype(int))

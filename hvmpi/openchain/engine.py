@@ -25,6 +25,7 @@ from hvmpi.engine import (
     Step,
     StepOutput,
     Verdict,
+    Warm,
     ended,
 )
 from hvmpi.errors import InputError, SetupError
@@ -39,6 +40,8 @@ from hvmpi.versions import OPEN_CHAIN, library_versions
 
 __all__ = ["OpenChainEngine"]
 
+_PRELOAD = "hvmpi.openchain.preload"
+_GENERATION, _CHAIN = (_PRELOAD, "generation"), (_PRELOAD, "chain")
 _GLIBC = (2, 34)
 _MODULES = {
     "pythia8mc": "pythia8mc",
@@ -131,12 +134,13 @@ class OpenChainEngine:
         options = self._options[job.event_file.sample]
         output = self._output(job, "evnt", paths)
         words = [*_sample_words(options), f"--batch={job.event_file.batch}"]
-        return self._step("generate", [*words, "-o", str(output.path)], (output,), paths)
+        words += ["-o", str(output.path)]
+        return self._step("generate", words, (output,), paths, _GENERATION)
 
     def _library(self, job: Job, paths: AttemptPaths) -> Step:
         output = self._output(job, "library", paths)
         words = [f"--events={job.events}", "-o", str(output.path)]
-        return self._step("library", words, (output,), paths)
+        return self._step("library", words, (output,), paths, _GENERATION, _CHAIN)
 
     def _merge(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> Step:
         output = self._output(job, "merged", paths)
@@ -154,7 +158,7 @@ class OpenChainEngine:
                 outputs.append(output)
         if "train" in self._settings.keep and self._settings.train_unmatched:
             words.append("--train-unmatched")
-        return self._step("chain", words, tuple(outputs), paths)
+        return self._step("chain", words, tuple(outputs), paths, _CHAIN, *self._library_of(inputs))
 
     def _one_by_one(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> tuple[Step, ...]:
         hits, rdo, aod = (self._output(job, product, paths) for product in ("hits", "rdo", "aod"))
@@ -162,9 +166,9 @@ class OpenChainEngine:
         simulate = [*self._events(job, inputs), "-o", str(hits.path)]
         digitize = [str(hits.path), "-o", str(rdo.path), *self._pile_up(inputs)]
         steps = [
-            self._step("simulate", simulate, (hits,), paths),
-            self._step("digitize", digitize, (rdo,), paths),
-            self._step("reconstruct", [str(rdo.path), "-o", str(aod.path)], (aod,), paths),
+            self._step("simulate", simulate, (hits,), paths, _CHAIN),
+            self._step("digitize", digitize, (rdo,), paths, _CHAIN, *self._library_of(inputs)),
+            self._step("reconstruct", [str(rdo.path), "-o", str(aod.path)], (aod,), paths, _CHAIN),
         ]
         if "train" in self._settings.keep:
             train = self._output(job, "train", paths)
@@ -177,6 +181,13 @@ class OpenChainEngine:
         if not self._settings.pileup_mu:
             return []
         return [f"--pileup-mu={self._settings.pileup_mu!r}", f"--pileup-library={inputs.library}"]
+
+    def _library_of(self, inputs: Inputs) -> tuple[tuple[str, ...], ...]:
+        """Name the library as what is to be loaded."""
+        if not self._settings.pileup_mu:
+            return ()
+        words = (str(inputs.library), repr(self._settings.pileup_mu), str(self._settings.seed))
+        return ((_PRELOAD, "library", *words),)
 
     def _events(self, job: Job, inputs: Inputs) -> list[str]:
         words = [
@@ -195,10 +206,15 @@ class OpenChainEngine:
         return StepOutput(product, paths.tmp / f"{job.stem}.{SUFFIXES[self.name][product]}")
 
     def _step(
-        self, name: str, words: list[str], outputs: tuple[StepOutput, ...], paths: AttemptPaths
+        self,
+        name: str,
+        words: list[str],
+        outputs: tuple[StepOutput, ...],
+        paths: AttemptPaths,
+        *load: tuple[str, ...],
     ) -> Step:
         seeded = [*words, f"--seed={self._settings.seed}"]
-        return _step_of("hvmpi.openchain", name, seeded, outputs, paths)
+        return _step_of("hvmpi.openchain", name, seeded, outputs, paths, load)
 
     def check(self, job: Job, step: Step, exit_code: int) -> Verdict:
         """Compare what a step says of itself, its exit code, and its files."""
@@ -281,10 +297,13 @@ def _step_of(
     words: list[str],
     outputs: tuple[StepOutput, ...],
     paths: AttemptPaths,
+    load: tuple[tuple[str, ...], ...] = (),
 ) -> Step:
     report = paths.step_report(name)
-    argv = (sys.executable, "-m", module, name, *words, "--report", str(report))
-    return Step(name, argv, _environment(), outputs, report)
+    given = (name, *words, "--report", str(report))
+    argv = (sys.executable, "-m", module, *given)
+    warm = Warm(f"{module}.__main__", given, load)
+    return Step(name, argv, _environment(), outputs, report, warm=warm)
 
 
 def _sample_words(options: SampleOptions) -> list[str]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 import hvmpi
 from hvmpi.errors import InputError, RunError
 from hvmpi.files import sha256_of
-from hvmpi.hdf5 import COMPRESSION, InputFile, WholeFile
+from hvmpi.hdf5 import GrowingArray, InputFile, WholeFile
 from hvmpi.openchain.evnt import is_normalisation
+from hvmpi.openchain.kept import KeptProduct
 from hvmpi.openchain.schemas import EVENT_FIELDS, EVENTS, NORMALISATION_UNITS, Field, Schema
 
 __all__ = [
@@ -164,9 +165,13 @@ class ProductWriter:
     schema : Schema
     made : mapping
         From `provenance`.
+    keep : iterable of str, optional
+        Collections to keep in memory, too.
 
     Attributes
     ----------
+    kept : KeptProduct
+        What of it is in memory; complete when `finish` was called.
     events : int
         Appended so far.
     first_event, last_event, run_number : int
@@ -183,15 +188,20 @@ class ProductWriter:
     # Bounds the memory at 64 events however many there are; the bytes do not depend on whether
     # the events came one by one or from a file.
     _BLOCK = 64
-    # Rows of a chunk. HITS of 64 events have 45 000 rows, tracks 3000.
+    # Rows of a chunk. HITS of 64 events have 45 000 rows, tracks 3000. A file of one block has
+    # chunks of its own rows: HDF5 compresses whole chunks, however few rows are in them.
     _CHUNK = 8192
 
-    def __init__(self, path: Path, schema: Schema, made: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, schema: Schema, made: Mapping[str, Any], keep: Iterable[str] = ()
+    ) -> None:
         self._path = path
+        self.kept = KeptProduct(path, schema, keep, made)
         self._whole = WholeFile(path)
         self._schema = schema
         self._made = dict(made)
         self._pending: list[Event] = []
+        self._arrays: dict[str, GrowingArray] = {}
         self._finished = False
         self.events = 0
         self.first_event = self.last_event = self.run_number = -1
@@ -200,34 +210,33 @@ class ProductWriter:
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             self._file = opened.enter_context(self._whole).file
-            self._describe()
+            self._file.attrs["schema"] = self._schema.name
+            self._file.attrs["schema_version"] = self._schema.version
+            self._file.attrs["provenance"] = json.dumps(self._made, sort_keys=True)
             self._opened = opened.pop_all()
         return self
 
-    def _describe(self) -> None:
-        self._file.attrs["schema"] = self._schema.name
-        self._file.attrs["schema_version"] = self._schema.version
-        self._file.attrs["provenance"] = json.dumps(self._made, sort_keys=True)
-        self._dataset("events", EVENTS, _units(EVENT_FIELDS))
+    def _create(self, columns: Mapping[str, NDArray[Any]], *, alone: bool) -> None:
+        """Create the arrays for the first of their rows, which may be the only ones."""
+        groups = {name: self._file.create_group(name) for name in self._schema.collections}
+
+        def create(name: str, dtype: np.dtype[Any], **attributes: str) -> None:
+            collection, _, field = name.rpartition("/")
+            rows = max(len(columns[name]), 1)
+            self._arrays[name] = GrowingArray(
+                groups.get(collection, self._file),
+                field,
+                dtype,
+                min(rows, self._CHUNK) if alone else self._CHUNK,
+                **attributes,
+            )
+
+        create("events", EVENTS, unit=_units(EVENT_FIELDS))
         for collection, fields in self._schema.collections.items():
             for field in fields:
                 name = f"{collection}/{field.name}"
-                self._dataset(name, np.dtype(field.dtype), field.unit)
-                self._file[name].attrs["meaning"] = field.meaning
-            index = self._dataset(f"{collection}/index", np.dtype("i8"), "1")
-            index.resize((1,))
-
-    def _dataset(self, name: str, dtype: np.dtype[Any], unit: str) -> Any:
-        dataset = self._file.create_dataset(
-            name,
-            shape=(0,),
-            maxshape=(None,),
-            chunks=(self._CHUNK,),
-            dtype=dtype,
-            **COMPRESSION,
-        )
-        dataset.attrs["unit"] = unit
-        return dataset
+                create(name, np.dtype(field.dtype), unit=field.unit, meaning=field.meaning)
+            create(f"{collection}/index", np.dtype("i8"), unit="1")
 
     def append(self, event: Event) -> None:
         """Add one event; its tables must have the schema's collections."""
@@ -239,29 +248,41 @@ class ProductWriter:
         for collection, fields in self._schema.collections.items():
             self.rows[collection] += len(event.tables[collection][fields[0].name])
         if len(self._pending) == self._BLOCK:
-            self._flush()
+            self._flush(last=False)
 
-    def _flush(self) -> None:
-        self._write_pending()
+    def _flush(self, *, last: bool) -> None:
+        columns = self._columns()
+        if not self._arrays:
+            self._create(columns, alone=last)
+        for name, values in columns.items():
+            self._arrays[name].append(values)
+        self.kept.add(columns)
         self._whole.check()
         self._pending = []
 
-    def _write_pending(self) -> None:
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        """Return what waits, by the names of the arrays."""
         rows = [(e.run_number, e.event_number, e.weight) for e in self._pending]
-        _extend(self._file["events"], np.array(rows, dtype=EVENTS))
+        columns: dict[str, NDArray[Any]] = {"events": np.array(rows, dtype=EVENTS)}
         for collection, fields in self._schema.collections.items():
             tables = [event.tables[collection] for event in self._pending]
             for field in fields:
-                values = np.concatenate([table[field.name] for table in tables])
-                _extend(self._file[collection][field.name], values.astype(field.dtype))
+                values = [table[field.name] for table in tables] or [np.zeros(0)]
+                columns[f"{collection}/{field.name}"] = np.concatenate(values)
             lengths = [len(table[fields[0].name]) for table in tables]
-            index = self._file[collection]["index"]
-            _extend(index, index[-1] + np.cumsum(lengths))
+            # The first index of all is written with the first of the events.
+            before = self.rows[collection] - sum(lengths)
+            index = before + np.cumsum([0, *lengths])
+            columns[f"{collection}/index"] = index[1:] if self._arrays else index
+        return columns
 
     def finish(self, normalisation: NDArray[Any]) -> None:
         """Add the table of normalisation; the last thing to be written."""
-        if self._pending:
-            self._flush()
+        if self._pending or not self._arrays:
+            self._flush(last=True)
+        for array in self._arrays.values():
+            array.close()
+        self.kept.complete(normalisation)
         names = normalisation.dtype.names or ()
         units = {name: NORMALISATION_UNITS.get(name, "1") for name in names}
         dataset = self._file.create_dataset("normalisation", data=normalisation)
@@ -283,14 +304,6 @@ class ProductWriter:
 
 def _units(fields: Sequence[Field]) -> str:
     return json.dumps({field.name: field.unit for field in fields}, sort_keys=True)
-
-
-def _extend(dataset: Any, values: NDArray[Any]) -> None:
-    if len(values) == 0:
-        return
-    old = len(dataset)
-    dataset.resize((old + len(values),))
-    dataset[old:] = values
 
 
 # --- reading ---------------------------------------------------------------------------------

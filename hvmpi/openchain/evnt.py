@@ -1,7 +1,8 @@
 """Event files: HepMC3 ASCII (Asciiv3), plain or gzipped, ours or another generator's.
 
 `scan` says what a file holds, `read_events` gives its events, `normalisation` what they stand
-for. Files are known by their contents, never by their names. Only `read_events` needs pyhepmc.
+for. Files are known by their contents, never by their names. `read_records` gives the events as
+arrays, and needs pyhepmc, as `read_events` does, only where they are not written as ours are.
 
 In the files that hvmpi writes, ``GenCrossSection`` is the running estimate after each event and
 holds the running counts of tried and accepted events, so the last event has the file's own.
@@ -24,6 +25,7 @@ import numpy.typing as npt
 
 from hvmpi.errors import BadEventFileError, SetupError
 from hvmpi.openchain.asciiv3 import END, EventText, Walk, check_references, open_event_file
+from hvmpi.openchain.record import EventRecord, weights_named
 
 __all__ = [
     "NORMALISATION_FIELDS",
@@ -31,7 +33,7 @@ __all__ = [
     "is_normalisation",
     "normalisation",
     "read_events",
-    "read_numbered",
+    "read_records",
     "scan",
 ]
 
@@ -175,20 +177,30 @@ def read_events(path: Path | str, skip: int = 0, events: int = -1) -> Iterator[A
     BadEventFileError
         When the file ends before the last event asked for, or an event cannot be parsed.
     """
-    for _, event in read_numbered(path, skip, events):
-        yield event
-
-
-def read_numbered(path: Path | str, skip: int = 0, events: int = -1) -> Iterator[tuple[int, Any]]:
-    """Give events as `read_events` does, each with its number in the file.
-
-    HepMC3 keeps an event's number in 32 bits; files of other generators may hold larger ones.
-    """
     with _piece(Path(path), skip, events) as (walk, piece):
         parser = _Parser(walk.header)
         for event in piece:
             event.check()
-            yield event.number, parser.parse(event)
+            yield parser.parse(event)
+
+
+def read_records(
+    path: Path | str, skip: int = 0, events: int = -1
+) -> Iterator[tuple[int, EventRecord]]:
+    """Give events as `read_events` does, as arrays, each with its number in the file.
+
+    HepMC3 keeps an event's number in 32 bits; files of other generators may hold larger ones.
+    """
+    with _piece(Path(path), skip, events) as (walk, piece):
+        weights = weights_named(walk.header)
+        parser: _Parser | None = None
+        for event in piece:
+            record = EventRecord.of_lines(event, weights)
+            if record is None:
+                event.check()
+                parser = parser or _Parser(walk.header)
+                record = EventRecord.of_genevent(parser.parse(event))
+            yield event.number, record
 
 
 def normalisation(path: Path | str, skip: int = 0, events: int = -1) -> npt.NDArray[np.void]:

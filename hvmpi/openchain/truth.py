@@ -12,19 +12,19 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pyhepmc
 from numpy.typing import NDArray
 
 from hvmpi.errors import BadEventFileError
 from hvmpi.openchain.detector import WORLD_R_MM, WORLD_Z_MM
 from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.record import EventRecord
 
 __all__ = [
     "C_MM_PER_NS",
     "LONG_LIVED",
     "GeneratedEvent",
     "charge",
-    "from_genevent",
+    "from_record",
 ]
 
 C_MM_PER_NS = 299.792458
@@ -38,6 +38,7 @@ MIN_PT_GEV = 0.1
 MIN_PHOTON_PT_GEV = 0.5
 MAX_ABS_ETA = 4.0
 
+_LONG_LIVED_BOTH = (*LONG_LIVED, *(-number for number in LONG_LIVED))
 _STABLE = 1
 _PHOTON = 22
 
@@ -138,22 +139,6 @@ def _is_hard_process(status: NDArray[np.int32]) -> NDArray[np.bool_]:
     return np.asarray(((status >= 21) & (status <= 29)) | (status == 3))
 
 
-def _is_simulated(particles: NDArray[Any], charges: NDArray[np.float64]) -> NDArray[np.bool_]:
-    pt = np.hypot(particles["px"], particles["py"])
-    # |eta| < limit, without a division by a vanishing pT
-    central = np.abs(particles["pz"]) < pt * math.sinh(MAX_ABS_ETA)
-    photon = (particles["pid"] == _PHOTON) & (pt > MIN_PHOTON_PT_GEV)
-    visible = ((charges != 0.0) & (pt > MIN_PT_GEV)) | photon
-    return np.asarray((particles["status"] == _STABLE) & visible & central)
-
-
-def _masses(particles: NDArray[Any]) -> NDArray[np.float64]:
-    momentum2 = particles["px"] ** 2 + particles["py"] ** 2 + particles["pz"] ** 2
-    squared = np.maximum(particles["e"] ** 2 - momentum2, 0.0)
-    given = np.maximum(particles["mass"], 0.0)
-    return np.asarray(np.where(particles["is_mass_set"], given, np.sqrt(squared)))
-
-
 class _Graph:
     """Who comes from whom in an event record; particles and vertices by row, -1 for none.
 
@@ -161,7 +146,7 @@ class _Graph:
 
     Parameters
     ----------
-    data : pyhepmc.GenEventData
+    record : EventRecord
 
     Attributes
     ----------
@@ -171,23 +156,18 @@ class _Graph:
         mm and ns. A vertex without a position has that of the vertex before it.
     """
 
-    def __init__(self, data: Any) -> None:
-        size, vertices = len(data.particles), len(data.vertices)
-        self._pid = np.append(data.particles["pid"], 0)
-        # A link leads from a particle (positive) to a vertex (negative) or back; both from 1.
-        first, second = data.links1.astype(np.int64), data.links2.astype(np.int64)
-        enters = first > 0
-        self._incoming = _Groups(-second[enters] - 1, first[enters] - 1, vertices)
-        self._outgoing = _Groups(-first[~enters] - 1, second[~enters] - 1, vertices)
+    def __init__(self, record: EventRecord) -> None:
+        size, vertices = len(record.pid), len(record.positions) - 1
+        self._pid = np.append(record.pid, 0)
+        self._incoming = _Groups(*record.incoming, vertices)
+        self._outgoing = _Groups(*record.outgoing, vertices)
         self.production = np.full(size + 1, -1)
         self.production[self._outgoing.members] = self._outgoing.owners
         self.end = np.full(size + 1, -1)
         self.end[self._incoming.members] = self._incoming.owners
-        self.positions = self._positions(data)
+        self.positions = self._positions(record.positions.copy())
 
-    def _positions(self, data: Any) -> NDArray[np.float64]:
-        start = data.event_pos
-        own = np.array([[*data.vertices[axis], getattr(start, axis)] for axis in "xyzt"]).T
+    def _positions(self, own: NDArray[np.float64]) -> NDArray[np.float64]:
         own[:, 3] /= C_MM_PER_NS
         placed = np.asarray(own.any(axis=1))
         placed[-1] = True
@@ -277,13 +257,12 @@ def _nearest(before: NDArray[np.int64], stop: NDArray[Any]) -> NDArray[np.int64]
     return to
 
 
-def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -> GeneratedEvent:
-    """Turn an event record into arrays.
+def from_record(record: EventRecord, run_number: int, event_number: int) -> GeneratedEvent:
+    """Turn an event record into what the simulation wants.
 
     Parameters
     ----------
-    event : pyhepmc.GenEvent
-        In any units; it is converted to GeV and mm.
+    record : EventRecord
     run_number, event_number : int
         The identity to give it.
 
@@ -296,18 +275,11 @@ def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -
     BadEventFileError
         If a momentum or position is not a number.
     """
-    event.set_units(pyhepmc.Units.GEV, pyhepmc.Units.MM)
-    data = pyhepmc.GenEventData()
-    event.write_data(data)
-    particles, graph = data.particles, _Graph(data)
-    pid = particles["pid"]
-    distinct, where = np.unique(pid, return_inverse=True)
-    charges = np.array([charge(pdg_id) for pdg_id in distinct.tolist()], dtype=np.float64)[where]
-    simulated = _is_simulated(particles, charges)
-    keep = _is_hard_process(particles["status"])
-
+    graph = _Graph(record)
+    pid, status = record.pid, record.status
+    keep = _is_hard_process(status)
     llp = np.full(len(pid), -1)
-    for row in np.flatnonzero(np.isin(np.abs(pid), LONG_LIVED)).tolist():
+    for row in np.flatnonzero(np.isin(pid, _LONG_LIVED_BOTH)).tolist():
         end = int(graph.end[row])
         if end < 0 or (pid[graph.children(end)] == pid[row]).any():
             continue
@@ -315,28 +287,31 @@ def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -
         keep[graph.children(end)] = True
         llp[graph.descendants(end)] = row
 
-    stable = np.flatnonzero(particles["status"] == _STABLE)
-    rows = np.flatnonzero(keep | simulated)
-    decayed = graph.positions[graph.end[rows]]
-    decayed[~keep[rows] | (graph.end[rows] < 0)] = math.nan
-    born = graph.positions[graph.production]
-    all_stable = _kinematics(particles, charges, born, stable)
-    chosen = _kinematics(particles, charges, born, rows)
-    tables = (chosen, all_stable)
-    if not all(np.isfinite(table[name]).all() for table in tables for name in _KINEMATICS[2:]):
+    # Of all others neither momentum nor place matters.
+    is_stable = status == _STABLE
+    wanted = np.flatnonzero(keep | is_stable)
+    kinematics = _kinematics(record, graph, wanted)
+    if not all(np.isfinite(kinematics[name]).all() for name in _KINEMATICS[2:]):
         raise BadEventFileError(
             f"event {event_number} holds a momentum, mass or position that is not a number"
         )
-    radius = np.hypot(chosen["x"], chosen["y"])
-    inside = (radius < WORLD_R_MM) & (np.abs(chosen["z"]) < WORLD_Z_MM)
+    simulated = is_stable[wanted] & _is_simulated(kinematics)
+    chosen = np.flatnonzero(keep[wanted] | simulated)
+    rows = wanted[chosen]
+    table = {name: values[chosen] for name, values in kinematics.items()}
+    stable = np.flatnonzero(is_stable[wanted])
+    decayed = graph.positions[graph.end[rows]]
+    decayed[~keep[rows] | (graph.end[rows] < 0)] = math.nan
+    radius = np.hypot(table["x"], table["y"])
+    inside = (radius < WORLD_R_MM) & (np.abs(table["z"]) < WORLD_Z_MM)
 
     new_row = np.full(len(pid) + 1, -1)
     new_row[rows] = np.arange(len(rows))
     truth: Table = {
         "barcode": rows + 1,
-        "pdg_id": chosen["pdg_id"],
-        "status": particles["status"][rows],
-        **{name: chosen[name] for name in _KINEMATICS[1:]},
+        "pdg_id": table["pdg_id"],
+        "status": status[rows],
+        **{name: table[name] for name in _KINEMATICS[1:]},
         "decay_x": decayed[:, 0],
         "decay_y": decayed[:, 1],
         "decay_z": decayed[:, 2],
@@ -347,24 +322,30 @@ def from_genevent(event: pyhepmc.GenEvent, run_number: int, event_number: int) -
     return GeneratedEvent(
         run_number=run_number,
         event_number=event_number,
-        weight=float(data.weights[0]) if len(data.weights) else 1.0,
+        weight=record.weight,
         truth=truth,
-        simulated=np.flatnonzero(simulated[rows] & inside),
+        simulated=np.flatnonzero(simulated[chosen] & inside),
         keep=keep[rows],
-        stable=all_stable,
+        stable={name: values[stable] for name, values in kinematics.items()},
     )
 
 
 _KINEMATICS = ("pdg_id", "charge", "mass", "px", "py", "pz", "x", "y", "z", "t")
 
 
-def _kinematics(
-    particles: NDArray[Any],
-    charges: NDArray[np.float64],
-    born: NDArray[np.float64],
-    rows: NDArray[np.int64],
-) -> Table:
-    chosen = particles[rows]
-    momenta = (chosen[axis] for axis in ("px", "py", "pz"))
-    columns = (chosen["pid"], charges[rows], _masses(chosen), *momenta, *born[rows].T)
-    return dict(zip(_KINEMATICS, columns, strict=True))
+def _kinematics(record: EventRecord, graph: _Graph, rows: NDArray[np.int64]) -> Table:
+    pid = record.pid[rows]
+    distinct, where = np.unique(pid, return_inverse=True)
+    charges = np.array([charge(pdg_id) for pdg_id in distinct.tolist()], dtype=np.float64)[where]
+    px, py, pz, mass = record.momenta(rows)
+    born = graph.positions[graph.production[rows]]
+    return dict(zip(_KINEMATICS, (pid, charges, mass, px, py, pz, *born.T), strict=True))
+
+
+def _is_simulated(stable: Table) -> NDArray[np.bool_]:
+    pt = np.hypot(stable["px"], stable["py"])
+    # |eta| < limit, without a division by a vanishing pT
+    central = np.abs(stable["pz"]) < pt * math.sinh(MAX_ABS_ETA)
+    photon = (stable["pdg_id"] == _PHOTON) & (pt > MIN_PHOTON_PT_GEV)
+    visible = ((stable["charge"] != 0.0) & (pt > MIN_PT_GEV)) | photon
+    return np.asarray(visible & central)

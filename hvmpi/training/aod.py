@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from hvmpi.errors import InputError
 from hvmpi.openchain.eventdata import Product, Table
 from hvmpi.openchain.evnt import NORMALISATION_FIELDS
+from hvmpi.openchain.kept import KeptProduct
 from hvmpi.openchain.schemas import AOD
 from hvmpi.training.books import normalisation_table, only_run, versions
 from hvmpi.training.truth import LONG_LIVED, heaviest_products, long_lived_table
 from hvmpi.training.variables import Block
 
-__all__ = ["OpenChainAOD"]
+__all__ = ["COLLECTIONS", "OpenChainAOD"]
+
+COLLECTIONS = ("jets", "tracks", "clusters", "truth")
+"""Those of an AOD that training variables are made of."""
 
 _EVENTS = 64
 """Events in a block; bounds the memory."""
@@ -33,7 +37,8 @@ class OpenChainAOD:
 
     Parameters
     ----------
-    path : Path
+    aod : Path or KeptProduct
+        The file; or what is to stand in it, by those who wrote it. Of this are used `COLLECTIONS`.
 
     Attributes
     ----------
@@ -46,8 +51,9 @@ class OpenChainAOD:
         If it is no AOD, damaged, without tracks, or not of one event file, as every AOD of ours is.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._aod = Product(path, AOD)
+    def __init__(self, aod: Path | KeptProduct) -> None:
+        self._aod = aod if isinstance(aod, KeptProduct) else Product(aod, AOD)
+        path = self._aod.path
         made = dict(self._aod.provenance)
         inputs = dict(made.pop("inputs"))
         self._input_sha256 = inputs.pop("evnt")
@@ -66,9 +72,8 @@ class OpenChainAOD:
         (made,) = aod.normalisation
         for start in range(0, len(aod), _EVENTS):
             events = aod.events[start : start + _EVENTS]
-            names = ("jets", "tracks", "clusters", "truth")
             jets, tracks, clusters, truth = (
-                _table(aod, name, start, len(events)) for name in names
+                _table(aod, name, start, len(events)) for name in COLLECTIONS
             )
             clusters["jet"] = _block_rows(aod, "clusters/jet", clusters, "jet", jets)
             tracks["vertex_n"] = tracks["vertex_weight"] > _IN_VERTEX
@@ -100,14 +105,14 @@ class OpenChainAOD:
         self._aod.__exit__()
 
 
-def _table(aod: Product, name: str, start: int, events: int) -> Table:
+def _table(aod: Product | KeptProduct, name: str, start: int, events: int) -> Table:
     collection = aod[name]
     lengths = np.diff(collection.index[start : start + events + 1])
     return collection.table(start, events) | {"event": np.repeat(np.arange(events), lengths)}
 
 
 def _block_rows(
-    aod: Product, link: str, table: Table, field: str, target: Table
+    aod: Product | KeptProduct, link: str, table: Table, field: str, target: Table
 ) -> NDArray[np.int64]:
     """Turn links to rows of an event into links to rows of the block; -1 stays."""
     first = np.searchsorted(target["event"], table["event"])
@@ -121,7 +126,7 @@ def _block_rows(
     return rows
 
 
-def _long_lived(aod: Product, truth: Table) -> Table:
+def _long_lived(aod: Product | KeptProduct, truth: Table) -> Table:
     """Return the long-lived particles: the rows that others say they descend from."""
     ancestor = _block_rows(aod, "truth/llp", truth, "llp", truth)
     parent = _block_rows(aod, "truth/parent", truth, "parent", truth)

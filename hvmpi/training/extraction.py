@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hvmpi.errors import InputError
+from hvmpi.openchain.kept import KeptProduct
 from hvmpi.training import variables
 from hvmpi.training.aod import OpenChainAOD
 from hvmpi.training.athena import AthenaAOD, AthenaSample
@@ -67,14 +68,19 @@ class _Input(Protocol):
 
 
 def extract(
-    aod: Path, train: Path, *, unmatched: bool = False, sample: AthenaSample | None = None
+    aod: Path | KeptProduct,
+    train: Path,
+    *,
+    unmatched: bool = False,
+    sample: AthenaSample | None = None,
 ) -> TrainSummary:
     """Make the training file of an AOD.
 
     Parameters
     ----------
-    aod : Path
-        The open chain's AOD, or an AOD or DAOD of athena; told apart by what they hold.
+    aod : Path or KeptProduct
+        The open chain's AOD, or an AOD or DAOD of athena; told apart by what they hold. What the
+        open chain has just written need not be read again.
     train : Path
         The training file; appears whole or not at all.
     unmatched : bool
@@ -89,9 +95,12 @@ def extract(
     SetupError
         If the training file cannot be written, or uproot is not installed.
     """
-    opened: _Input = (
-        AthenaAOD(aod, sample or AthenaSample()) if _is_root(aod) else OpenChainAOD(aod)
-    )
+    path = aod.path if isinstance(aod, KeptProduct) else aod
+    opened: _Input
+    if isinstance(aod, Path) and _is_root(aod):
+        opened = AthenaAOD(aod, sample or AthenaSample())
+    else:
+        opened = OpenChainAOD(aod)
     runs, numbers, weights = [], [], []
     with opened as source, TrainingWriter(train) as writer:
         for block in source.blocks():
@@ -100,7 +109,7 @@ def extract(
             numbers.append(block.event_number)
             weights.append(block.weight)
         run, number = (np.concatenate(some or [np.zeros(0, int)]) for some in (runs, numbers))
-        ranges = event_ranges(aod, run, number)
+        ranges = event_ranges(path, run, number)
         table = source.normalisation(ranges, np.concatenate(weights))
         made = provenance(variables.settings(unmatched=unmatched), [source.source])
         writer.finish(Books(table, ranges, made))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from hvmpi.campaign.jobs import FailureClass, Outcome
-from hvmpi.campaign.status import Status, read_current_status
+from hvmpi.campaign.failures import Failures
+from hvmpi.campaign.jobs import FailureClass, JobState, Outcome
+from hvmpi.campaign.status import look_at_current
 from hvmpi.verbs.arguments import chosen_run, run_parser
 from hvmpi.view.failures import FailureGroup, LogPlace, group_failures, hosts_left_out, listed
 from hvmpi.view.text import say
@@ -88,24 +88,22 @@ def main(argv: Sequence[str]) -> int:
         "python -m hvmpi diagnose",
     )
     directory = chosen_run(parser.parse_args(argv))
-    status = read_current_status(directory)
-    attempts = status.attempts
-    bad = attempts[(attempts["outcome"] != "done") & (attempts["outcome"] != "none")]
-    groups = group_failures(bad)
-    all_taken_in = _show_left_out(status)
-    none_barred = _show_not_started(status)
+    failures = look_at_current(directory, Failures.of)
+    groups = group_failures(failures.attempts)
+    all_taken_in = _show_left_out(failures)
+    none_barred = _show_not_started(failures)
     if not groups and none_barred and all_taken_in:
         print(f"run {directory.name}: no attempt failed")
     for group in groups:
         say(group.title)
-        for line in _details(group, status):
+        for line in _details(group, failures):
             print(f"  {line}")
     return 0
 
 
-def _show_left_out(status: Status) -> bool:
+def _show_left_out(failures: Failures) -> bool:
     """Tell of hosts that got no jobs; say whether there were none."""
-    lines = hosts_left_out(status.left_out[["host", "reason"]].tolist())
+    lines = hosts_left_out(failures.left_out)
     for line in lines:
         say(f"left out: {line}")
     if lines:
@@ -113,43 +111,43 @@ def _show_left_out(status: Status) -> bool:
     return not lines
 
 
-def _show_not_started(status: Status) -> bool:
+def _show_not_started(failures: Failures) -> bool:
     """Tell of files put aside and jobs that could not start; say whether there were none."""
-    aside = [str(file["reason"]) for file in status.event_files if file["reason"]]
-    for reason in aside:
+    aside = dict.fromkeys(failures.put_aside)
+    for reason in failures.put_aside:
         say(f"put aside: {reason}")
-    barred = status.jobs[(status.jobs["state"] == "failed") & (status.jobs["attempts"] == 0)]
-    for reason, count in Counter(map(str, barred["reason"])).most_common():
+    for reason, count in failures.barred.most_common():
         if reason not in aside:
             say(f"{count} jobs could not start: {reason}")
-    return not (aside or len(barred))
+    return not (aside or failures.barred)
 
 
-def _details(group: FailureGroup, status: Status) -> list[str]:
+def _details(group: FailureGroup, failures: Failures) -> list[str]:
     outcome, failure = Outcome[group.outcome.upper()], FailureClass[group.failure.upper()]
-    engine = str(status.attributes["settings"]["engine"])
-    place = _telling(group.rows, status)
+    place = _telling(group.rows, failures)
     return [
-        f"jobs: {_jobs(group, status)}",
-        f"host: {_hosts(group, status)}",
+        f"jobs: {_jobs(group, failures)}",
+        f"host: {_hosts(group, failures)}",
         *([f"decided: {decided}"] if (decided := _decided(group)) else []),
-        f"what to do: {advice(outcome, failure, group.reason, engine)}",
+        f"what to do: {advice(outcome, failure, group.reason, failures.engine)}",
         f"log: {place}",
         *(f"  {line}" for line in _excerpt(place)),
     ]
 
 
-def _jobs(group: FailureGroup, status: Status) -> str:
+def _jobs(group: FailureGroup, failures: Failures) -> str:
     numbers = sorted({int(job) for job in group.rows["job"]})
     named = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
-    states = Counter(status.jobs["state"][numbers].tolist())
-    now = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    states = Counter(failures.states[numbers].tolist())
+    now = ", ".join(
+        f"{count} {JobState(state).name.lower()}" for state, count in states.most_common()
+    )
     return f"{named} ({'' if len(numbers) == 1 else f'{len(numbers)} jobs, '}now {now})"
 
 
-def _hosts(group: FailureGroup, status: Status) -> str:
+def _hosts(group: FailureGroup, failures: Failures) -> str:
     hosts = group.counts("host")
-    others = set(status.attempts["host"].tolist()) - {host for host, _ in hosts}
+    others = failures.hosts - {host for host, _ in hosts}
     if len(hosts) == 1 and others and len(group.rows) > 1:
         return f"{hosts[0][0]}, all of them, and none on {_count(len(others), 'other host')}"
     return listed(hosts)
@@ -170,12 +168,10 @@ def _decided(group: FailureGroup) -> str:
     return "; ".join(named + more)
 
 
-def _telling(rows: npt.NDArray[Any], status: Status) -> LogPlace:
+def _telling(rows: npt.NDArray[Any], failures: Failures) -> LogPlace:
     """Choose a log that is still there; those of jobs that were done later are not."""
     places = (
-        LogPlace.of(
-            Path(str(status.jobs["log"][int(row["job"])])), int(row["attempt"]), str(row["where"])
-        )
+        LogPlace.of(failures.job_logs(int(row["job"])), int(row["attempt"]), str(row["where"]))
         for row in rows[::-1][:_MOST_LOOKS]
     )
     last = next(places)

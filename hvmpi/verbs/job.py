@@ -20,6 +20,7 @@ from hvmpi.files import publish_mode, rename_beside, sync_directory, sync_file
 from hvmpi.guardian import Guardian
 from hvmpi.memory import job_memory
 from hvmpi.payload import PayloadResult
+from hvmpi.servers import Servers
 from hvmpi.settings import Settings, load
 from hvmpi.verbs.arguments import VerbParser
 
@@ -144,6 +145,8 @@ def _run(job: Job, given: Any, settings: Settings, engine: Engine, tmp: Path) ->
     paths.tmp.mkdir()
     deadline = time.monotonic() + settings.job_timeout
     guardian = Guardian()
+    # One job has nothing to gain from libraries that stay loaded.
+    servers = Servers(guardian, nice=settings.nice, cold=True)
     outputs: list[StepOutput] = []
     try:
         for step in engine.steps(job, _inputs(job, settings), paths):
@@ -152,16 +155,15 @@ def _run(job: Job, given: Any, settings: Settings, engine: Engine, tmp: Path) ->
                 execution = Execution(
                     step,
                     paths,
-                    guardian=guardian,
-                    nice=settings.nice,
+                    servers=servers,
                     timeout=max(deadline - time.monotonic(), 0.0),
                     log=log,
                     memory_mb=job_memory(settings),
                 )
+                result = _result(execution)
             except OSError as error:
                 msg = f"{step.name} cannot be started ({error.strerror}: {error.filename})"
                 raise SetupError(msg) from error
-            result = _result(execution)
             if given.log_file is None:
                 print(log.read_text(errors="replace"), end="")
             if result.stopped:
@@ -169,6 +171,9 @@ def _run(job: Job, given: Any, settings: Settings, engine: Engine, tmp: Path) ->
                 raise StoppedError(msg)
             verdict = engine.check(job, step, result.exit_code)
             lack = execution.lack_of_memory(result)
+            if result.lost:
+                msg = f"job {job.stem} failed: the process that started {step.name} was killed"
+                raise RunError(msg)
             ended = result.timed_out or lack
             if ended or verdict.outcome is not Outcome.DONE:
                 late = "it took longer than job-timeout" if result.timed_out else ""
@@ -179,6 +184,7 @@ def _run(job: Job, given: Any, settings: Settings, engine: Engine, tmp: Path) ->
                 raise RunError(msg)
             outputs += step.outputs if verdict.outputs is None else verdict.outputs
     finally:
+        servers.dismiss()
         guardian.dismiss()
     # Not before the last step: what one makes another may read.
     return [_publish(o, given.output_dir) for o in outputs if o.product in settings.keep]

@@ -210,6 +210,63 @@ def test_another_schema_is_refused_naming_both(campaign: RunOnDisk, tmp_path: Pa
         replay(path)
 
 
+def test_a_journal_of_the_schema_before_is_read(campaign: RunOnDisk, tmp_path: Path) -> None:
+    """Its lines do not say when an attempt really began: it counts from when it was given."""
+    text = campaign.journal.read_bytes()
+    old, fewer = re.subn(rb',"began":[^,}]+', b"", text)
+    assert fewer == len(campaign.entries(journal.Accepted, journal.Failed))
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(old.replace(b'"schema_version":4', b'"schema_version":3', 1))
+    before, now = replay(path), campaign.ledger()
+    assert before.counts == now.counts
+    assert np.array_equal(before.attempts["outcome"], now.attempts["outcome"])
+    given = [entry.time for entry in campaign.entries(journal.Started)]
+    assert before.attempts["started"].tolist() == given
+    assert (now.attempts["started"] >= before.attempts["started"] - 0.001).all()
+
+
+def test_a_group_of_lines_is_written_by_one_call_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    book = Journal(path)
+    written: list[bytes] = []
+    write = os.write
+
+    def noting(handle: int, data: bytes) -> int:
+        written.append(data)
+        return write(handle, data)
+
+    monkeypatch.setattr(os, "write", noting)
+    entries = [journal.Published(job, 1) for job in range(5)]
+    for entry in entries:
+        book.collect(entry)
+    assert written == []
+    book.write()
+    book.write()
+    assert len(written) == 1
+    assert list(read_entries(path)) == entries
+    book.close()
+
+
+def test_names_of_files_that_are_no_utf8_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    book = Journal(path)
+    entries = [journal.Published(0, 1), journal.LibraryListed("a\udcff/größe", 3, "0")]
+    book.append(*entries)
+    book.close()
+    assert list(read_entries(path)) == entries
+
+
+@pytest.mark.parametrize("wrong", ['"job":"0"', '"job":0.5', '"job":0,"more":1', '"job":null'])
+def test_a_value_of_another_type_is_named(campaign: RunOnDisk, tmp_path: Path, wrong: str) -> None:
+    text = campaign.journal.read_text()
+    path = tmp_path / "journal.jsonl"
+    path.write_text(text.replace('"type":"started","job":0', f'"type":"started",{wrong}', 1))
+    with pytest.raises(JournalError, match=r"^line \d+ of the journal .* is no entry of hvmpi"):
+        replay(path)
+
+
 def test_a_run_that_ended_before_its_plan_was_whole(campaign: RunOnDisk, tmp_path: Path) -> None:
     path = tmp_path / "20260101000000" / "journal.jsonl"
     path.parent.mkdir()

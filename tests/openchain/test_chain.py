@@ -9,7 +9,7 @@ import pytest
 
 from hvmpi.errors import BadEventFileError, InputError, UsageError
 from hvmpi.openchain import chain
-from hvmpi.openchain.eventdata import Event, Product
+from hvmpi.openchain.eventdata import Event, Product, ProductWriter
 from hvmpi.openchain.schemas import AOD, HITS, RDO, Schema
 from hvmpi.training.extraction import extract
 from tests.openchain.conftest import EVENTS, RUN_NUMBER, SEED
@@ -207,3 +207,14 @@ def test_without_the_tracker_the_calorimeters_are_the_same(
         extract(path, tmp_path / "train.h5")
     with pytest.raises(UsageError, match="no HITS and no RDO"):
         chain.run(signal_evnt, path, seed=SEED, hits=tmp_path / "hits.h5", tracker=False)
+
+
+@pytest.mark.parametrize("block", [64, 16])
+def test_training_file_of_what_was_kept_in_memory(
+    block: int, signal_evnt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ProductWriter, "_BLOCK", block)
+    aod, train, again = (tmp_path / name for name in ("aod.h5", "train.h5", "again.h5"))
+    chain.run(signal_evnt, aod, seed=SEED, train=train, train_unmatched=True)
+    extract(aod, again, unmatched=True)
+    assert train.read_bytes() == again.read_bytes()

@@ -88,6 +88,11 @@ def test_layout(fused: Path, name: str, schema: schemas.Schema) -> None:
             assert len(index) == events + 1
             assert index[0] == 0
             assert (np.diff(index) >= 0).all()
+            for field in schema.collections[collection]:
+                array = file[collection][field.name]
+                assert (array.attrs["unit"], array.attrs["meaning"]) == (field.unit, field.meaning)
+                assert array.dtype == np.dtype(field.dtype)
+                assert array.compression == "gzip"
         arrays: list[h5py.Dataset] = []
         file.visititems(lambda _, node: arrays.append(node) if hasattr(node, "dtype") else None)
         assert all("unit" in array.attrs for array in arrays)

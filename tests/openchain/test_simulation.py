@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hvmpi.openchain import chain, evnt, truth
 from hvmpi.openchain.detector import WORLD_R_MM, WORLD_Z_MM, detector
 from hvmpi.openchain.eventdata import Product
+from hvmpi.openchain.record import EventRecord
 from hvmpi.openchain.schemas import HITS, LAYERS, TRUTH
 from hvmpi.openchain.sequence import generator, random_numbers
 from hvmpi.openchain.simulation import MIN_HITS, pack_barcode, unpack_barcode
@@ -205,7 +206,7 @@ def test_an_event_without_particles(tmp_path: Path) -> None:
 
 def test_truth_has_its_fields(signal_evnt: Path) -> None:
     record = next(evnt.read_events(signal_evnt))
-    event = truth.from_genevent(record, RUN_NUMBER, 1)
+    event = truth.from_record(EventRecord.of_genevent(record), RUN_NUMBER, 1)
     assert set(event.truth) | {"hits"} == {field.name for field in TRUTH}
     assert len({len(values) for values in event.truth.values()}) == 1
 
@@ -235,7 +236,7 @@ def _family() -> Any:
 
 def test_truth_knows_who_comes_from_whom() -> None:
     record = _family()
-    event = truth.from_genevent(record, RUN_NUMBER, 1)
+    event = truth.from_record(EventRecord.of_genevent(record), RUN_NUMBER, 1)
     table = event.truth
     by_kind = {int(number): row for row, number in enumerate(table["pdg_id"])}
     s, pion = by_kind[35], by_kind[211]
