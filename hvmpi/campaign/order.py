@@ -31,6 +31,11 @@ class StartOrder:
     ledger : Ledger
     before : Durations or None
         What an earlier run measured.
+
+    Attributes
+    ----------
+    expected_s : dict of Kind to float
+        Wall time of a job of each kind in the mean, s, where something of it was measured.
     """
 
     def __init__(self, ledger: Ledger, before: Durations | None) -> None:
@@ -38,7 +43,13 @@ class StartOrder:
         runs = {file.run_number for file in ledger.event_files}
         # Jobs of one sample differ by their events, which are known.
         self._next_look = _FIRST_LOOK if before is None and len(runs) > 1 else _LAST_LOOK + 1
-        self._put(before or Durations(ledger.jobs.parts()))
+        durations = before or Durations(ledger.jobs.parts())
+        self.expected_s: dict[Kind, float] = {}
+        expected_s = self._put(durations)
+        for kind in Kind:
+            of_kind = expected_s[ledger.jobs["kind"] == kind]
+            if len(of_kind) and durations.knows(kind):
+                self.expected_s[kind] = float(of_kind.mean())
 
     def look(self) -> None:
         """Put the jobs into another order if enough of them are done to know better."""
@@ -49,7 +60,8 @@ class StartOrder:
             self._next_look *= 2
         self._put(Durations(self._ledger.jobs.parts()), scout_s=np.inf)
 
-    def _put(self, durations: Durations, scout_s: float | None = None) -> None:
+    def _put(self, durations: Durations, scout_s: float | None = None) -> npt.NDArray[np.float32]:
+        """Put the jobs into the order that follows; give what each is expected to take, s."""
         jobs = self._ledger.jobs
         file = np.empty(len(jobs), dtype=np.int32)
         expected_s = np.empty(len(jobs), dtype=np.float32)
@@ -61,6 +73,7 @@ class StartOrder:
             expected_s[rows] = _rounded(durations.expected_s(part, scout_s))
             first += len(part)
         self._ledger.start_in(longest_first(jobs["kind"], file, expected_s))
+        return expected_s
 
 
 def _rounded(expected_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
