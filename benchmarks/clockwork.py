@@ -44,8 +44,8 @@ class _Clock:
     def in_place(self) -> Iterator[None]:
         began = time.time()
         with (
-            mock.patch("time.monotonic", lambda: self.now),
-            mock.patch("time.time", lambda: began + self.now),
+            mock.patch("time.monotonic", side_effect=lambda: self.now),
+            mock.patch("time.time", side_effect=lambda: began + self.now),
         ):
             yield
 
@@ -81,10 +81,12 @@ class _Worker:
                 self._end(runs, Outcome.INTERRUPTED, clock)
         self._begin(clock)
 
-    def advance(self, clock: _Clock) -> None:
-        if self.runs is not None and self.ends <= clock.now:
-            self._end(self.runs, Outcome.DONE, clock)
-            self._begin(clock)
+    def advance(self, clock: _Clock) -> bool:
+        if self.runs is None or self.ends > clock.now:
+            return False
+        self._end(self.runs, Outcome.DONE, clock)
+        self._begin(clock)
+        return True
 
     def _begin(self, clock: _Clock) -> None:
         if self.runs is None and self.row:
@@ -148,7 +150,7 @@ def campaign(place: Path, workers: int, takes: Takes, *words: str) -> Ended:
     clock = _Clock()
     boxes: list[deque[tuple[int, bytes]]] = [deque() for _ in range(workers + 1)]
     ranks = [_Worker(LocalChannel(rank, boxes), takes) for rank in range(1, workers + 1)]
-    with clock.in_place(), mock.patch.object(run, "write_status", lambda _: 0.0):
+    with clock.in_place(), mock.patch.object(run, "write_status", return_value=0.0):
         master = Master(run, LocalChannel(0, boxes), lambda _: None)
         began = clock.now
         makespan_s = 0.0
@@ -171,7 +173,7 @@ def _settle(master: Master, ranks: Sequence[_Worker], clock: _Clock) -> None:
     while happened:
         happened = master.step()
         for rank in ranks:
-            rank.advance(clock)
+            happened |= rank.advance(clock)
             for _, message in rank.channel.receive():
                 rank.hear(message, clock)
                 happened = True

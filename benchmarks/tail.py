@@ -14,7 +14,6 @@ Run: ``python -m benchmarks tail``, or ``python -m benchmarks.tail [SEEDS]`` for
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.clockwork import Ended, campaign
+from benchmarks.clockwork import campaign
 from benchmarks.figures import Figure, Measured, Measurement, at_most
 from benchmarks.simulation import make_event_files
 from hvmpi.campaign.jobs import Job
@@ -81,9 +80,7 @@ def _both(scratch: Path, jobs: int, seed: int) -> tuple[float, float]:
         place = Path(directory)
         make_event_files(place / "evnt", 1, jobs)
         unknown = campaign(place, WORKERS, takes, "--job-size=1")
-        known = campaign(
-            place, WORKERS, takes, "--job-size=1", f"--times-from={unknown.directory}"
-        )
+        known = campaign(place, WORKERS, takes, "--job-size=1", f"--times-from={unknown.directory}")
     return unknown.makespan_s / shortest_s, known.makespan_s / shortest_s
 
 
@@ -114,9 +111,7 @@ def _by_job_size(scratch: Path, seed: int) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         place = Path(directory)
         make_event_files(place / "evnt", 20, _EVENTS // 20)
-        sized: list[Ended] = []
-        for size in ("50", "500"):
-            sized.append(campaign(place, WORKERS, takes, f"--job-size={size}"))
+        sized = [campaign(place, WORKERS, takes, f"--job-size={size}") for size in (50, 500)]
         times_from = f"--times-from={sized[0].directory}"
         auto = campaign(place, WORKERS, takes, "--job-size=auto", times_from)
     shortest_s = float(until_s[-1]) / WORKERS
@@ -130,13 +125,9 @@ def _lognormal(seed: int, count: int, median_s: float) -> Times:
 
 def main(argv: list[str]) -> None:
     """Print the figures."""
-    fast = Path("/dev/shm")
-    directory = tempfile.mkdtemp(dir=fast if fast.is_dir() else None)
-    try:
+    with tempfile.TemporaryDirectory() as directory:
         for one in figures(Path(directory), int(argv[0]) if argv else 25):
             print(f"{one.what} / {one.against}: {one.text} {one.goal_text} {one.answer}")
-    finally:
-        shutil.rmtree(directory)
 
 
 if __name__ == "__main__":

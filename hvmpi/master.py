@@ -77,7 +77,7 @@ class Master:
         self._outcomes = Outcomes(run, say)
         self._placement = Placement(run.ledger, run.settings, run.cores)
         self._duplicates = Duplicates(run.ledger, self._placement)
-        self._ahead = Ahead() if gives_ahead else None
+        self._ahead = Ahead(run.order.expected_s) if gives_ahead else None
         self._expected = set(range(1, channel.size))
         self._present = set(self._expected)
         self._leases = Leases(run.settings.lease)

@@ -20,9 +20,11 @@ def ahead(*walls: float) -> Ahead:
 
 
 @pytest.mark.parametrize(
-    ("wall_s", "most"), [(3600.0, 2), (1.0, 2), (0.004, 2), (0.002, 5), (0.0001, 100), (0.0, 256)]
+    ("wall_s", "most"), [(3600.0, 1), (1.0, 2), (0.004, 2), (0.002, 5), (0.0001, 100), (0.0, 256)]
 )
-def test_two_or_as_many_as_fill_some_milliseconds(wall_s: float, most: int) -> None:
+def test_two_or_as_many_as_fill_some_milliseconds_or_none_behind_long_ones(
+    wall_s: float, most: int
+) -> None:
     assert ahead(wall_s).most(KIND, 1_000_000, 2) == most
 
 
@@ -35,6 +37,12 @@ def test_all_ranks_together_have_no_more_than_the_master_can_keep_up_with(
 
 def test_two_of_a_kind_that_was_not_measured() -> None:
     assert ahead(0.0001).most(Kind.GENERATION, 1_000_000, 2) == 2
+
+
+def test_what_is_known_before_counts_as_measured() -> None:
+    known = Ahead({KIND: 60.0})
+    assert known.most(KIND, 1_000_000, 2) == 1
+    assert known.most(Kind.GENERATION, 1_000_000, 2) == 2
 
 
 def test_one_long_job_among_short_ones_changes_little_and_many_change_it() -> None:

@@ -96,6 +96,10 @@ class Durations:
         """Say whether anything was measured."""
         return bool(self._courses)
 
+    def knows(self, kind: Kind) -> bool:
+        """Say whether anything of a kind was measured."""
+        return kind in self._event_s
+
     def event_s(self, kind: Kind, run_number: int) -> float | None:
         """Give the wall time of an event of a sample, s; else of the kind; None if unknown."""
         course = self._courses.get((kind, run_number))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +16,10 @@ _LAST_LOOK = 4096
 """Done jobs at which what was measured so far is taken into account, each time twice as many."""
 
 
+_STEPS = 1000.0
+_LEAST_S = 1e-6
+
+
 class StartOrder:
     """The order of a campaign's jobs, which gets better as it becomes known how long they take.
 
@@ -29,6 +31,11 @@ class StartOrder:
     ledger : Ledger
     before : Durations or None
         What an earlier run measured.
+
+    Attributes
+    ----------
+    expected_s : dict of Kind to float
+        Wall time of a job of each kind in the mean, s, where something of it was measured.
     """
 
     def __init__(self, ledger: Ledger, before: Durations | None) -> None:
@@ -37,7 +44,12 @@ class StartOrder:
         # Jobs of one sample differ by their events, which are known.
         self._next_look = _FIRST_LOOK if before is None and len(runs) > 1 else _LAST_LOOK + 1
         durations = before or Durations(ledger.jobs.parts())
-        self._put(durations.expected_s(jobs) for jobs in ledger.jobs.parts())
+        self.expected_s: dict[Kind, float] = {}
+        expected_s = self._put(durations)
+        for kind in Kind:
+            of_kind = expected_s[ledger.jobs["kind"] == kind]
+            if len(of_kind) and durations.knows(kind):
+                self.expected_s[kind] = float(of_kind.mean())
 
     def look(self) -> None:
         """Put the jobs into another order if enough of them are done to know better."""
@@ -46,17 +58,32 @@ class StartOrder:
             return
         while self._next_look <= done:
             self._next_look *= 2
-        durations = Durations(self._ledger.jobs.parts())
-        self._put(durations.expected_s(jobs, np.inf) for jobs in self._ledger.jobs.parts())
+        self._put(Durations(self._ledger.jobs.parts()), scout_s=np.inf)
 
-    def _put(self, expected_s: Iterable[npt.NDArray[np.float64]]) -> None:
+    def _put(self, durations: Durations, scout_s: float | None = None) -> npt.NDArray[np.float32]:
+        """Put the jobs into the order that follows; give what each is expected to take, s."""
         jobs = self._ledger.jobs
-        whole = np.concatenate([np.zeros(0), *expected_s])
-        self._ledger.start_in(longest_first(jobs["kind"], jobs["event_file"], whole))
+        file = np.empty(len(jobs), dtype=np.int32)
+        expected_s = np.empty(len(jobs), dtype=np.float32)
+        first = 0
+        # All of a million jobs at once would be the most that a master ever has in memory.
+        for part in jobs.parts():
+            rows = slice(first, first + len(part))
+            file[rows] = part["event_file"]
+            expected_s[rows] = _rounded(durations.expected_s(part, scout_s))
+            first += len(part)
+        self._ledger.start_in(longest_first(jobs["kind"], file, expected_s))
+        return expected_s
+
+
+def _rounded(expected_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Take times for equal that differ by rounding only: among equals the plan's order holds."""
+    steps = np.round(_STEPS * np.log(np.maximum(expected_s, _LEAST_S)))
+    return np.asarray(np.exp(steps / _STEPS))
 
 
 def longest_first(
-    kind: npt.NDArray[np.uint8], file: npt.NDArray[np.int32], expected_s: npt.NDArray[np.float64]
+    kind: npt.NDArray[np.uint8], file: npt.NDArray[np.int32], expected_s: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.intp]:
     """Order the jobs of a campaign.
 
@@ -78,12 +105,12 @@ def longest_first(
     """
     generates = kind == Kind.GENERATION
     reads = kind == Kind.RECONSTRUCTION
-    longest = np.zeros(int(file.max(initial=-1)) + 1)
+    longest = np.zeros(int(file.max(initial=-1)) + 1, dtype=expected_s.dtype)
     np.maximum.at(longest, file[reads], expected_s[reads])
     generated = np.zeros(len(longest), dtype=bool)
     generated[file[generates]] = True
     of_a_batch = (file >= 0) & generated[file] if len(longest) else np.zeros(len(kind), dtype=bool)
     length = np.where(of_a_batch, longest[file] if len(longest) else 0.0, expected_s)
-    stage = np.select([kind == Kind.LIBRARY, kind == Kind.MERGE], [0, 2], default=1)
+    stage = 1 + (kind == Kind.MERGE).astype(np.int8) - (kind == Kind.LIBRARY)
     order: npt.NDArray[np.intp] = np.lexsort((-expected_s, ~generates, file, -length, stage))
     return order
