@@ -23,7 +23,7 @@ from hvmpi.campaign.journal import (
 from hvmpi.campaign.retry import Decision, Pauses, decide, pause_s
 from hvmpi.campaign.run import Run
 from hvmpi.messages import Report
-from hvmpi.publication import obstacle, publish, withdraw
+from hvmpi.publication import obstacle, publish, settle, withdraw
 
 __all__ = ["Outcomes"]
 
@@ -186,33 +186,35 @@ class Outcomes:
 
     def publish(self, jobs: list[int]) -> None:
         """Give accepted outputs their final names, after their lines are on the disk."""
-        if any(self._ledger.accepted[job].outputs for job in jobs):
+        accepted = [self._ledger.accepted[job] for job in jobs]
+        if any(attempt.outputs for attempt in accepted):
             self._run.journal.sync()
-        for number in jobs:
-            accepted = self._ledger.accepted[number]
-            if accepted.outputs and not self._place(accepted):
+        placed = [(attempt, self._place(attempt)) for attempt in accepted]
+        settle(self._run, (output for _, outputs in placed for output in outputs or ()))
+        for attempt, outputs in placed:
+            if outputs is None:
                 continue
-            self.write(Published(number, accepted.attempt))
+            self.write(Published(attempt.job, attempt.attempt))
             # Attempts without a step write no logs.
-            if accepted.steps or accepted.attempt > 1:
-                self._remove_logs(number)
+            if attempt.steps or attempt.attempt > 1:
+                self._remove_logs(attempt.job)
 
     def _remove_logs(self, job: int) -> None:
         """Remove the logs of a job that is done, unless they are to be kept."""
         if self._ledger.state(job) is JobState.DONE and not self._run.settings.keep_logs:
             shutil.rmtree(self._run.paths.job_logs(job), ignore_errors=True)
 
-    def _place(self, accepted: Accepted) -> bool:
-        """Give a job's outputs their final names; False where that cannot be."""
+    def _place(self, accepted: Accepted) -> list[Output] | None:
+        """Give a job's outputs their final names; None where that cannot be."""
         outputs = [Output(*output) for output in accepted.outputs]
         reason = next(filter(None, (obstacle(self._run, output) for output in outputs)), "")
         if reason:
             self._withdraw(accepted, reason)
-            return False
+            return None
         job = self._ledger.job(accepted.job)
         for output in outputs:
             publish(self._run, job, output)
-        return True
+        return outputs
 
     def _withdraw(self, accepted: Accepted, reason: str) -> None:
         job, attempt, outcome = accepted.job, accepted.attempt, Outcome.OUTPUT_INVALID

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from hvmpi.campaign.event_files import Manifest
@@ -12,7 +13,7 @@ from hvmpi.campaign.run import Run
 from hvmpi.errors import JournalError
 from hvmpi.files import publish_mode, rename_beside, sha256_of, sync_directory, write_whole
 
-__all__ = ["obstacle", "publish", "withdraw"]
+__all__ = ["obstacle", "publish", "settle", "withdraw"]
 
 
 def obstacle(run: Run, output: Output) -> str:
@@ -26,7 +27,7 @@ def obstacle(run: Run, output: Output) -> str:
 
 
 def publish(run: Run, job: Job, output: Output) -> None:
-    """Give an accepted output its final name.
+    """Give an accepted output its final name; `settle` brings that to the disk.
 
     Raises
     ------
@@ -38,7 +39,6 @@ def publish(run: Run, job: Job, output: Output) -> None:
         if not final.exists():
             part.chmod(publish_mode())
             rename_beside(part, final)
-            sync_directory(final.parent)
         part.unlink(missing_ok=True)
         if output.product == "evnt":
             _write_manifest(run, job, output, final)
@@ -48,6 +48,26 @@ def publish(run: Run, job: Job, output: Output) -> None:
             f"({error.strerror}); mend the file system, then rerun"
         )
         raise JournalError(msg) from error
+
+
+def settle(run: Run, outputs: Iterable[Output]) -> None:
+    """Bring the final names of outputs to the disk, those of one directory together.
+
+    Raises
+    ------
+    JournalError
+        If the file system refuses.
+    """
+    directories = {run.paths.resolve(output.path).parent for output in outputs}
+    for directory in sorted(directories):
+        try:
+            sync_directory(directory)
+        except OSError as error:
+            msg = (
+                f"what was published in {str(directory)!r} cannot be brought to the disk "
+                f"({error.strerror}); mend the file system, then rerun"
+            )
+            raise JournalError(msg) from error
 
 
 def withdraw(run: Run, output: Output) -> None:
