@@ -1,8 +1,8 @@
 """Keeps what was measured, and writes tables and pictures of ``docs/performance.md`` from it.
 
 What stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in the page is replaced. NAME
-is ``figures`` (all rows), ``missed`` (goals that are not reached), ``made`` (on what, when),
-``pictures``, or ``BENCHMARK.TABLE``.
+is ``figures`` (all rows), ``missed`` (goals that are not reached), ``made`` (on what, when), or
+``BENCHMARK.TABLE``. Pictures are ``docs/performance/goals.svg`` and ``BENCHMARK_PLOT.svg``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Bars, Figure, Goal, Measured, Plot, measured_from
@@ -44,27 +43,21 @@ def write(names: Sequence[str]) -> None:
     """Write pictures, and the tables of the page, of all that is kept."""
     kept = _kept()
     results = {name: kept[name] for name in names if name in kept}
-    pictures = _draw(results)
-    text = filled(PAGE.read_text(encoding="utf-8"), results, pictures)
+    _draw(results)
+    text = filled(PAGE.read_text(encoding="utf-8"), results)
     with write_whole(PAGE) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
-def filled(text: str, results: dict[str, Any], pictures: Sequence[Path] = ()) -> str:
+def filled(text: str, results: dict[str, Any]) -> str:
     """Return a page with its blocks filled."""
     measured = {name: measured_from(result["measured"]) for name, result in results.items()}
     return _BLOCK.sub(
-        lambda block: block[1] + _content(block["name"], results, measured, pictures) + block[3],
-        text,
+        lambda block: block[1] + _content(block["name"], results, measured) + block[3], text
     )
 
 
-def _content(
-    name: str,
-    results: dict[str, Any],
-    measured: dict[str, Measured],
-    pictures: Sequence[Path],
-) -> str:
+def _content(name: str, results: dict[str, Any], measured: dict[str, Measured]) -> str:
     every = [(of, figure) for of, one in measured.items() for figure in one.figures]
     headings = ("benchmark", "what", "against", "measured", "goal", "reached")
     if name == "figures":
@@ -74,8 +67,6 @@ def _content(
         return markdown(headings, [_row(*one) for one in missed]) if missed else "None.\n"
     if name == "made":
         return "".join(f"- `{of}`: {told(result['made'])}\n" for of, result in results.items())
-    if name == "pictures":
-        return "".join(f"![{path.stem}]({path.relative_to(PAGE.parent)})\n" for path in pictures)
     of, _, table = name.partition(".")
     for own in measured[of].tables if of in measured else ():
         if own.name == table:
@@ -100,7 +91,7 @@ def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 # Pictures
 
 
-def _draw(results: dict[str, Any]) -> list[Path]:
+def _draw(results: dict[str, Any]) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -112,22 +103,22 @@ def _draw(results: dict[str, Any]) -> list[Path]:
         }
     )
     measured = {name: measured_from(result["measured"]) for name, result in results.items()}
-    drawn = []
     ratios = [
-        (f"{of}: {figure.what}\nagainst {figure.against}", figure)
+        (f"{of}: {figure.what} / {figure.against}".rstrip(" /"), figure)
         for of, one in measured.items()
         for figure in one.figures
         if figure.goal and figure.values
     ]
     if ratios:
-        drawn.append(_goals(ratios))
+        _goals(ratios)
     for of, one in measured.items():
-        drawn += [_curves(of, plot) for plot in one.plots]
-        drawn += [_bars(of, bars) for bars in one.bars]
-    return drawn
+        for plot in one.plots:
+            _curves(of, plot)
+        for bars in one.bars:
+            _bars(of, bars)
 
 
-def _save(figure: Any, name: str) -> Path:
+def _save(figure: Any, name: str) -> None:
     import matplotlib.pyplot as plt
 
     path = FIGURES.parent / f"{name}.svg"
@@ -136,14 +127,13 @@ def _save(figure: Any, name: str) -> Path:
         # No time: the same numbers give the same picture.
         figure.savefig(beside, format="svg", metadata={"Date": None})
     plt.close(figure)
-    return path
 
 
-def _goals(rows: Sequence[tuple[str, Figure]]) -> Path:
+def _goals(rows: Sequence[tuple[str, Figure]]) -> None:
     """Draw how far each figure is from its goal: right of the line is better than asked for."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8.0, 0.5 + 0.36 * len(rows)))
+    figure, axes = plt.subplots(figsize=(9.0, 0.5 + 0.36 * len(rows)))
     for place, (_, one) in enumerate(rows):
         goal = one.goal
         assert goal is not None
@@ -153,10 +143,10 @@ def _goals(rows: Sequence[tuple[str, Figure]]) -> Path:
         axes.plot([_times(one.median, goal)], [place], "o", color=colour)
     axes.axvline(1.0, color="black", lw=1)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(rows)), [name.split("\n")[0][:60] for name, _ in rows], fontsize=7)
+    axes.set_yticks(range(len(rows)), [name[:90] for name, _ in rows], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel("times better than the goal")
-    return _save(figure, "goals")
+    _save(figure, "goals")
 
 
 def _times(value: float, goal: Goal) -> float:
@@ -166,7 +156,7 @@ def _times(value: float, goal: Goal) -> float:
     return value / goal.bound if goal.least else goal.bound / value
 
 
-def _curves(of: str, plot: Plot) -> Path:
+def _curves(of: str, plot: Plot) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 4.0))
@@ -180,10 +170,10 @@ def _curves(of: str, plot: Plot) -> Path:
         axes.set_ylim(bottom=0.0)
     axes.set(xlabel=plot.x_label, ylabel=plot.y_label)
     axes.legend(frameon=False)
-    return _save(figure, f"{of}_{plot.name}")
+    _save(figure, f"{of}_{plot.name}")
 
 
-def _bars(of: str, bars: Bars) -> Path:
+def _bars(of: str, bars: Bars) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 0.8 + 0.3 * len(bars.parts)))
@@ -191,7 +181,7 @@ def _bars(of: str, bars: Bars) -> Path:
     axes.set_yticks(range(len(bars.parts)), list(bars.parts))
     axes.invert_yaxis()
     axes.set_xlabel(bars.x_label)
-    return _save(figure, f"{of}_{bars.name}")
+    _save(figure, f"{of}_{bars.name}")
 
 
 def _rounded(value: Any) -> Any:

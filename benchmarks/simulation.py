@@ -4,11 +4,17 @@ The master is `hvmpi.master.Master` with its journal on disk, its ledger and its
 sends and receives is encoded and decoded as over MPI. Its workers answer each job with a report
 at once. Only what happens within the master's own calls is counted as its time; MPI itself is not
 in it, which `benchmarks.tasks` measures.
+
+Run: ``python -m benchmarks.simulation [JOBS] [RANKS]``, for a profile of what the master does.
 """
 
 from __future__ import annotations
 
+import cProfile
 import hashlib
+import pstats
+import sys
+import tempfile
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -169,3 +175,21 @@ class Simulation:
         part = paths.part(final, job.attempt)
         part.write_bytes(_CONTENT)
         return Output("aod", paths.stored(part), paths.stored(final), len(_CONTENT), _SHA256)
+
+
+def main(argv: list[str]) -> None:
+    """Print where the master's time goes."""
+    jobs, ranks = (int(word) for word in (argv + ["50000", "1000"][len(argv) :]))
+    profile = cProfile.Profile()
+    with tempfile.TemporaryDirectory() as directory:
+        simulation = Simulation(Path(directory) / "run", jobs, ranks)
+        profile.enable()
+        spent = simulation.work(jobs)
+        profile.disable()
+        simulation.end()
+    print(f"{spent.jobs} jobs, {1e6 * spent.cpu_s / spent.jobs:.0f} us a job, while profiled")
+    pstats.Stats(profile).sort_stats("tottime").print_stats(25)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

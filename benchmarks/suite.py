@@ -39,15 +39,15 @@ __all__ = ["BENCHMARKS", "main"]
 
 BENCHMARKS: dict[str, tuple[str, float]] = {
     "campaign": ("campaign", 900.0),
-    "tasks": ("tasks", 420.0),
+    "tasks": ("tasks", 600.0),
     "start": ("start", 180.0),
     "idle": ("idle", 120.0),
     "master": ("master", 420.0),
     "growth": ("growth", 420.0),
     "planning": ("planning", 240.0),
     "status": ("status", 420.0),
-    "tail": ("tail", 240.0),
-    "warm": ("warm", 240.0),
+    "tail": ("tail", 480.0),
+    "warm": ("warm", 300.0),
     "formats": ("compression", 240.0),
     "shares": ("shares", 180.0),
     "plan10k": ("plan10k", 420.0),

@@ -25,7 +25,7 @@ def measure(given: Measurement) -> Measured:
     """Reconstruct warm and cold."""
     if OPTION not in hvmpi(["reconstruct", "--help"], given.scratch / "help").output:
         return Measured((skipped(TITLE, f"skipped: this hvmpi has no option {OPTION}"),))
-    jobs = given.size(8, 3)
+    jobs = given.size(6, 3)
     event_file = given.scratch / "evnt" / f"304795.{jobs * EVENTS}.1.evnt.hepmc3"
     words = ["generate", "--process=gghss", "--run-number=304795", "-o", str(event_file)]
     words.append(f"--batch-size={jobs * EVENTS}")

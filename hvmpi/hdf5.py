@@ -29,8 +29,7 @@ __all__ = [
     "write_rows",
 ]
 
-# Against level 4, 1 saves a fifth of the time for files 1-2 % larger, 9 takes three to four times
-# as long for files 1-2 % smaller (AOD, RDO and HITS of 200 signal events).
+# Why: docs/formats.md.
 COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 """What every reader of HDF5 can undo without a plug-in."""
 

@@ -118,11 +118,16 @@ class Worker:
         self._hold_back: HoldBack | None = None
         self._master: Leases | None = None
         self._said_at = time.monotonic()
+        self._silent = False
         self.left = False
         self.orphaned_at: float | None = None
 
-    def abandon(self, reason: str) -> None:
-        """End the payload and go: there is no master any more."""
+    def abandon(self, reason: str, *, silently: bool = False) -> None:
+        """End the payload and go: there is no master any more, or will not be in a moment.
+
+        One that is about to go must not hear that a job was interrupted: it would begin it again.
+        """
+        self._silent |= silently
         if self.orphaned_at is None:
             self.orphaned_at = time.monotonic()
             self._queue.clear()
@@ -188,7 +193,8 @@ class Worker:
 
     def _tell(self, message: Message) -> None:
         self._said_at = time.monotonic()
-        self._channel.send(MASTER, message)
+        if not self._silent:
+            self._channel.send(MASTER, message)
 
     def _look_after_the_master(self) -> None:
         """Leave if the master is gone; give a sign of life if nothing was said for a while."""
@@ -529,7 +535,7 @@ def serve(channel: Channel) -> bool:
         if received:
             worker.stop(f"the worker got {signal.Signals(received[0]).name}")
         if os.getppid() != launcher:
-            worker.abandon("mpirun is gone")
+            worker.abandon("mpirun is gone", silently=True)
         if worker.orphaned_at is not None and time.monotonic() - worker.orphaned_at > _ORPHAN_S:
             return False
         if worker.step():

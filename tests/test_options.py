@@ -84,4 +84,4 @@ def test_a_library_holds_ten_events_for_each_interaction(tenths: int) -> None:
 
 def test_nearest() -> None:
     assert nearest("job-sise", list(BY_NAME)) == " (did you mean 'job-size'?)"
-    assert nearest("colour", list(BY_NAME)) == ""
+    assert nearest("flavour", list(BY_NAME)) == ""

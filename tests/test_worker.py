@@ -320,6 +320,16 @@ def test_the_death_of_the_master_ends_the_payload(
     assert not bench.run.paths.attempt(0, 1).tmp.exists()
 
 
+def test_a_master_that_is_about_to_go_too_hears_nothing(place: Place) -> None:
+    bench = bench_of(place, "exec sleep 600")
+    bench.welcome()
+    bench.end.send(1, Assign(bench.job()))
+    bench.worker.step()
+    bench.worker.abandon("mpirun is gone", silently=True)
+    wait_for(lambda: [bench.worker.step()] and bench.worker.left)
+    assert bench.end.receive() == []
+
+
 def test_an_output_that_nobody_will_hear_of_is_removed(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
