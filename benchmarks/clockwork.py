@@ -43,10 +43,15 @@ class _Clock:
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         began = time.time()
-        with (
-            mock.patch("time.monotonic", side_effect=lambda: self.now),
-            mock.patch("time.time", side_effect=lambda: began + self.now),
-        ):
+
+        def monotonic() -> float:
+            return self.now
+
+        def unix() -> float:
+            return began + self.now
+
+        # A mock in their place would remember each of a million calls.
+        with mock.patch("time.monotonic", monotonic), mock.patch("time.time", unix):
             yield
 
 

@@ -42,7 +42,7 @@ Times = npt.NDArray[np.float64]
 
 def measure(given: Measurement) -> Measured:
     """Simulate all."""
-    return Measured(tuple(figures(given.scratch, given.size(25, 2))))
+    return Measured(tuple(figures(given.scratch, given.size(15, 2))))
 
 
 def figures(scratch: Path, seeds: int) -> Iterator[Figure]:
