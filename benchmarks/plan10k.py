@@ -28,11 +28,7 @@ from benchmarks.figures import (
     number,
 )
 from benchmarks.simulation import Simulation
-
-try:
-    from hvmpi.campaign.replay import replay
-except ImportError:  # Where the ledger replays itself.
-    from hvmpi.campaign.ledger import replay
+from hvmpi.campaign.replay import replay
 
 TITLE = "ten thousand ranks and a billion events"
 

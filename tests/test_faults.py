@@ -57,7 +57,7 @@ def test_fault_3_a_worker_makes_one_batch_at_a_time(place: Place) -> None:
         ended = mine["started"] + mine["wall_s"]
         # Both clocks are read within a moment.
         assert (mine["started"][1:] > ended[:-1] - 0.005).all()
-        assert (mine["wall_s"] > 0.02).all()
+        assert (mine["wall_s"] > 0.01).all()
 
 
 def test_fault_4_only_the_first_step_skips_events(generated: Path) -> None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hvmpi.openchain.eventdata import Table
@@ -127,8 +127,11 @@ def test_inwards_from_the_tile_all_the_way_through() -> None:
 def test_material_on_any_way_is_what_a_fine_walk_finds(
     radius: float, z: float, eta: float, phi: float
 ) -> None:
+    volumes = map_of_volumes()
+    # In a face between two volumes either is right.
+    assume(np.abs(volumes.z_mm - abs(z)).min() > 1e-3)
     rays = fly(particle(eta=eta, phi=phi, at=(radius, 0.0, z)))
-    segments, volumes = cut(rays), map_of_volumes()
+    segments = cut(rays)
     steps = 40_000
     along = (np.arange(steps) + 0.5) * rays.length[0] / steps
     places = rays.start[0] + rays.direction[0] * along[:, None]
