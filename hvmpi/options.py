@@ -410,6 +410,14 @@ OPTIONS: tuple[Option, ...] = (
         scheduling=True,
     ),
     Option(
+        "profile",
+        "bool",
+        False,
+        "note where the time of each step goes, for status --profile",
+        _HOW,
+        scheduling=True,
+    ),
+    Option(
         "max-attempts",
         "int",
         2,

@@ -85,6 +85,7 @@ class Settings:
     tmp_dir: str | None
     keep_logs: bool
     cold: bool
+    profile: bool
     max_attempts: int
     max_lost: int
     retry_pause: float

@@ -11,12 +11,14 @@ import json
 import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hvmpi.campaign.jobs import Outcome
 from hvmpi.errors import HvmpiError, InputError, SetupError, UsageError
 from hvmpi.files import write_whole
+from hvmpi.stopwatch import Stopwatch
 from hvmpi.view.text import say
 
 __all__ = ["StepParser", "add_step", "refuse_to_overwrite", "run_step"]
@@ -37,6 +39,7 @@ def add_step(steps: Any, name: str, what: str) -> argparse.ArgumentParser:
     )
     step.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
     step.add_argument("--report", type=Path, help="write here how the step went, as JSON")
+    step.add_argument("--profile", action="store_true", help="and where its time went")
     return step
 
 
@@ -56,15 +59,17 @@ def run_step(
         Does the step that was asked for; returns a dataclass with a field ``events``.
     """
     given = None
+    watch = Stopwatch()
     try:
         given = parser.parse_args(argv)
-        summary = _attempt(given, carry_out)
+        with watch.running() if given.profile else nullcontext():
+            summary = _attempt(given, carry_out)
     except HvmpiError as error:
-        _report(given, _outcome(error), str(error), -1)
+        _report(given, watch, _outcome(error), str(error), -1)
         say(f"hvmpi: error: {error}", sys.stderr)
         return error.exit_code
     print(f"hvmpi: {given.step}: {summary.events} events to {str(given.output)!r}", flush=True)
-    _report(given, Outcome.DONE, "", summary.events, dataclasses.asdict(summary))
+    _report(given, watch, Outcome.DONE, "", summary.events, dataclasses.asdict(summary))
     return 0
 
 
@@ -108,6 +113,7 @@ def _outcome(error: HvmpiError) -> Outcome:
 
 def _report(
     given: argparse.Namespace | None,
+    watch: Stopwatch,
     outcome: Outcome,
     reason: str,
     events: int,
@@ -121,5 +127,7 @@ def _report(
         "events": events,
         "summary": summary or {},
     }
+    if given.profile:
+        values["profile"] = watch.report()
     with write_whole(given.report) as beside:
         beside.write_text(json.dumps(values) + "\n")

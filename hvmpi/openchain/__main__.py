@@ -13,6 +13,7 @@ from hvmpi.errors import SetupError, UsageError
 from hvmpi.options import BY_NAME, SAMPLE_OPTIONS
 from hvmpi.sample import SampleOptions
 from hvmpi.step import StepParser, add_step, refuse_to_overwrite, run_step
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["main"]
 
@@ -105,8 +106,9 @@ def _step(steps: Any, name: str, what: str) -> argparse.ArgumentParser:
 
 
 def _generate(given: argparse.Namespace) -> Any:
-    from hvmpi.openchain.generation import generate
-    from hvmpi.openchain.processes import resolve
+    with spent_on(Part.LOAD):
+        from hvmpi.openchain.generation import generate
+        from hvmpi.openchain.processes import resolve
 
     values: dict[str, Any] = {}
     for option in SAMPLE_OPTIONS:
@@ -120,7 +122,8 @@ def _generate(given: argparse.Namespace) -> Any:
 
 
 def _library(given: argparse.Namespace) -> Any:
-    from hvmpi.openchain import library
+    with spent_on(Part.LOAD):
+        from hvmpi.openchain import library
 
     return library.make_library(given.output, seed=given.seed, events=given.events)
 
@@ -132,7 +135,8 @@ def _pileup_noise(given: argparse.Namespace) -> Any:
 
 
 def _pile_up(given: argparse.Namespace) -> Any:
-    from hvmpi.openchain.chain import PileUp
+    with spent_on(Part.LOAD):
+        from hvmpi.openchain.chain import PileUp
 
     mu = BY_NAME["pileup-mu"].convert(given.pileup_mu, "--pileup-mu")
     library = given.pileup_library
@@ -143,7 +147,8 @@ def _pile_up(given: argparse.Namespace) -> Any:
 
 
 def _simulate(given: argparse.Namespace) -> Any:
-    from hvmpi.openchain import chain
+    with spent_on(Part.LOAD):
+        from hvmpi.openchain import chain
 
     return chain.simulate(
         given.input,
@@ -159,7 +164,8 @@ def _simulate(given: argparse.Namespace) -> Any:
 
 
 def _digitize(given: argparse.Namespace) -> Any:
-    from hvmpi.openchain import chain
+    with spent_on(Part.LOAD):
+        from hvmpi.openchain import chain
 
     return chain.digitize(
         given.input,
@@ -172,7 +178,8 @@ def _digitize(given: argparse.Namespace) -> Any:
 
 
 def _reconstruct(given: argparse.Namespace) -> Any:
-    from hvmpi.openchain import chain
+    with spent_on(Part.LOAD):
+        from hvmpi.openchain import chain
 
     return chain.reconstruct(
         given.input, given.output, seed=given.seed, first=given.first, events=given.events
@@ -180,7 +187,8 @@ def _reconstruct(given: argparse.Namespace) -> Any:
 
 
 def _chain(given: argparse.Namespace) -> Any:
-    from hvmpi.openchain import chain
+    with spent_on(Part.LOAD):
+        from hvmpi.openchain import chain
 
     return chain.run(
         given.input,

@@ -20,6 +20,7 @@ from scipy.interpolate import PchipInterpolator
 
 from hvmpi.errors import InputError, SetupError
 from hvmpi.files import write_whole
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = [
     "Calibration",
@@ -169,6 +170,7 @@ def read_calibration(path: Path) -> Calibration:
 
 
 @cache
+@spent_on(Part.LOAD)
 def jet_calibration() -> Calibration:
     """Return the constants that are shipped; read once a process."""
     return _parsed(_shipped())

@@ -26,6 +26,7 @@ from hvmpi.openchain.flight import Rays, Segments, cut, fly, running_sums
 from hvmpi.openchain.layers import DEAD, cells
 from hvmpi.openchain.schemas import LAYERS
 from hvmpi.openchain.truth import C_MM_PER_NS
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["MUON", "is_invisible", "settings", "simulate"]
 
@@ -112,6 +113,7 @@ class _Shares:
     had: Floats
 
 
+@spent_on(Part.CALORIMETER)
 def simulate(stable: Table, random: np.random.Generator) -> tuple[Table, Table]:
     """Shower one event's particles.
 

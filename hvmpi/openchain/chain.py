@@ -43,6 +43,7 @@ from hvmpi.openchain.steps import (
     Simulation,
 )
 from hvmpi.openchain.truth import GeneratedEvent
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["PileUp", "StepSummary", "digitize", "reconstruct", "run", "simulate"]
 
@@ -62,6 +63,7 @@ class PileUp:
     mu: float
     library: Path
 
+    @spent_on(Part.LOAD)
     def load(self, seed: int) -> Library:
         """Read the library.
 
@@ -155,11 +157,12 @@ def simulate(
     source = _EventFile(evnt, skip, first, events, number_from, run_number, evnt_sha256)
 
     @cache
+    @spent_on(Part.LOAD)
     def step(run: int) -> Simulation:
         return Simulation(seed, run)
 
     with ProductWriter(hits, HITS, _made(HITS, seed, {"evnt": source.sha256})) as writer:
-        for event in source:
+        for event in spent_on(Part.READ).each(source):
             writer.append(step(event.run_number)(event))
         writer.finish(source.normalisation)
         return _summary("simulate", writer)
@@ -200,6 +203,7 @@ def digitize(
     library = pile_up.load(seed) if pile_up else None
 
     @cache
+    @spent_on(Part.LOAD)
     def step(run: int) -> Digitization:
         return Digitization(seed, run, library)
 
@@ -241,7 +245,8 @@ def reconstruct(
     with Product(rdo, RDO) as source:
         rows = source.select(first, events)
         mu = float(source["pile_up"]["mu"].max(initial=0.0))
-        step = Reconstruction(seed)
+        with spent_on(Part.LOAD):
+            step = Reconstruction(seed)
         made = _made(AOD, seed, source.provenance["inputs"], mu)
         return _follow("reconstruct", source, rows, aod, made, lambda _: step)
 
@@ -306,8 +311,9 @@ def run(
     keep: tuple[str, ...] = ()
     if train:
         # Only now, as who makes no training file shall not wait for it.
-        from hvmpi.training.aod import COLLECTIONS
-        from hvmpi.training.extraction import extract
+        with spent_on(Part.LOAD):
+            from hvmpi.training.aod import COLLECTIONS
+            from hvmpi.training.extraction import extract
 
         keep = COLLECTIONS
 
@@ -317,6 +323,7 @@ def run(
         wanted[-1][-1]["tracker"] = False
 
     @cache
+    @spent_on(Part.LOAD)
     def chain(run: int) -> Callable[[GeneratedEvent], list[Event]]:
         if not tracker:
             return CalorimetersAlone(seed, library)
@@ -328,7 +335,7 @@ def run(
             for path, schema, made in wanted
             if path is not None
         ]
-        for event in source:
+        for event in spent_on(Part.READ).each(source):
             made = chain(event.run_number)(event)
             for writer, product in zip(writers, made, strict=True):
                 writer.append(product)
@@ -360,7 +367,7 @@ def _follow(
     if differs:
         made["earlier_steps"] = differs
     with ProductWriter(output, _NEXT[source.schema.name], made) as writer:
-        for event in source.iterate(rows):
+        for event in spent_on(Part.READ).each(source.iterate(rows)):
             writer.append(step(event.run_number)(event))
         writer.finish(source.normalisation_of(rows))
         return _summary(name, writer)
@@ -369,6 +376,7 @@ def _follow(
 _NEXT = {HITS.name: RDO, RDO.name: AOD}
 
 
+@spent_on(Part.LOAD)
 def _made(schema: Schema, seed: int, inputs: Mapping[str, str], mu: float = 0.0) -> dict[str, Any]:
     made = provenance(
         seed=seed,
@@ -399,6 +407,7 @@ _LARGEST_RUN_NUMBER = int(np.iinfo(EVENTS["run_number"]).max)
 class _EventFile:
     """The chosen events of an event file, with their numbers."""
 
+    @spent_on(Part.READ)
     def __init__(
         self,
         path: Path,

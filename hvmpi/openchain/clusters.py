@@ -19,6 +19,7 @@ from hvmpi.openchain.angles import distances, wrapped
 from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.layers import HADRONIC_LAYERS, cells
 from hvmpi.openchain.schemas import LAYERS
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["Clusters", "cell_sums", "find_clusters", "settings"]
 
@@ -66,6 +67,7 @@ class Clusters:
         return len(self.table["e"])
 
 
+@spent_on(Part.CLUSTERS)
 def find_clusters(
     cell: NDArray[np.integer],
     energy: NDArray[np.floating],
@@ -119,6 +121,7 @@ def find_clusters(
     return Clusters({name: values[order] for name, values in table.items()}, cluster_of_cell)
 
 
+@spent_on(Part.CLUSTERS)
 def cell_sums(
     cell: NDArray[np.integer],
     energy: NDArray[np.floating],

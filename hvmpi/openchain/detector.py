@@ -16,6 +16,8 @@ import numpy as np
 from acts.examples.json import readDigiConfigFromJson
 from numpy.typing import NDArray
 
+from hvmpi.stopwatch import Part, spent_on
+
 __all__ = [
     "FIELD_T",
     "LOG_LEVEL",
@@ -136,6 +138,7 @@ class Detector:
 
 
 @cache
+@spent_on(Part.LOAD)
 def detector() -> Detector:
     """Build ACTS's generic detector; 0.4 s and 85 MB the first time, nothing after."""
     generic = acts.examples.GenericDetector(

@@ -13,6 +13,7 @@ from hvmpi.openchain.detector import LOG_LEVEL, SUB_DETECTORS, Detector
 from hvmpi.openchain.eventdata import Table, to_table
 from hvmpi.openchain.sequence import SUCCESS, generator, random_numbers
 from hvmpi.openchain.simulation import EVENT_VERTEX, HITS, pack_barcode, unpack_barcode
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = [
     "MEASUREMENTS",
@@ -110,6 +111,7 @@ class Noise(acts.examples.IAlgorithm):  # type: ignore[misc]
         self._measurements = acts.examples.ReadDataHandle(self, MeasurementContainer, "in")
         self._measurements.initialize(MEASUREMENTS)
 
+    @spent_on(Part.READOUT)
     def execute(self, context: Any) -> Any:
         """Append to the container where it stands: copying it would cost as much as the noise."""
         random = generator(self._seed, self._run_number, context.eventNumber, "noise")
@@ -138,6 +140,7 @@ class RdoOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         self._rows: list[tuple[Any, ...]] = []
         self._links: list[tuple[int, int]] = []
 
+    @spent_on(Part.CONVERT)
     def execute(self, context: Any) -> Any:
         """Copy; nothing of ACTS's is kept."""
         self._rows = []
@@ -160,17 +163,20 @@ class RdoOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         ]
         return SUCCESS
 
+    @spent_on(Part.CONVERT)
     def measurements(self) -> Table:
         """Return the measurements of the last event, in the order in which ACTS holds them."""
         return to_table(
             self._rows, {**dict.fromkeys(_MEASUREMENT, np.float64), "geometry_id": np.uint64}
         )
 
+    @spent_on(Part.CONVERT)
     def truth_links(self) -> Table:
         """Return which particles left which measurement of the last event."""
         return to_table(self._links, {"measurement": np.int64, "barcode": np.int64})
 
 
+@spent_on(Part.CONVERT)
 def measurements_to_acts(measurements: Table, truth_links: Table) -> dict[str, Any]:
     """Return one event's measurements and their particles as ACTS's containers, by name."""
     container = MeasurementContainer()

@@ -145,7 +145,7 @@ class OpenChainEngine:
     def _merge(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> Step:
         output = self._output(job, "merged", paths)
         words = [str(inputs.training), f"--events={job.events}", "-o", str(output.path)]
-        return _training_step("merge", words, output, paths)
+        return self._training_step("merge", words, output, paths)
 
     def _chain(self, job: Job, inputs: Inputs, paths: AttemptPaths) -> Step:
         aod = self._output(job, "aod", paths)
@@ -174,7 +174,7 @@ class OpenChainEngine:
             train = self._output(job, "train", paths)
             extract = [str(aod.path), "-o", str(train.path)]
             extract += ["--unmatched"] if self._settings.train_unmatched else []
-            steps.append(_training_step("extract", extract, train, paths))
+            steps.append(self._training_step("extract", extract, train, paths))
         return tuple(steps)
 
     def _pile_up(self, inputs: Inputs) -> list[str]:
@@ -214,7 +214,29 @@ class OpenChainEngine:
         *load: tuple[str, ...],
     ) -> Step:
         seeded = [*words, f"--seed={self._settings.seed}"]
-        return _step_of("hvmpi.openchain", name, seeded, outputs, paths, load)
+        return self._step_of("hvmpi.openchain", name, seeded, outputs, paths, load)
+
+    def _training_step(
+        self, name: str, words: list[str], output: StepOutput, paths: AttemptPaths
+    ) -> Step:
+        return self._step_of("hvmpi.training", name, words, (output,), paths)
+
+    def _step_of(
+        self,
+        module: str,
+        name: str,
+        words: list[str],
+        outputs: tuple[StepOutput, ...],
+        paths: AttemptPaths,
+        load: tuple[tuple[str, ...], ...] = (),
+    ) -> Step:
+        report = paths.step_report(name)
+        given = (name, *words, "--report", str(report))
+        if self._settings.profile:
+            given = (*given, "--profile")
+        argv = (sys.executable, "-m", module, *given)
+        warm = Warm(f"{module}.__main__", given, load)
+        return Step(name, argv, _environment(), outputs, report, warm=warm)
 
     def check(self, job: Job, step: Step, exit_code: int) -> Verdict:
         """Compare what a step says of itself, its exit code, and its files."""
@@ -285,25 +307,6 @@ class OpenChainEngine:
     def versions(self) -> dict[str, str]:
         """Give the versions of what makes events."""
         return library_versions((*OPEN_CHAIN, "numpy"))
-
-
-def _training_step(name: str, words: list[str], output: StepOutput, paths: AttemptPaths) -> Step:
-    return _step_of("hvmpi.training", name, words, (output,), paths)
-
-
-def _step_of(
-    module: str,
-    name: str,
-    words: list[str],
-    outputs: tuple[StepOutput, ...],
-    paths: AttemptPaths,
-    load: tuple[tuple[str, ...], ...] = (),
-) -> Step:
-    report = paths.step_report(name)
-    given = (name, *words, "--report", str(report))
-    argv = (sys.executable, "-m", module, *given)
-    warm = Warm(f"{module}.__main__", given, load)
-    return Step(name, argv, _environment(), outputs, report, warm=warm)
 
 
 def _sample_words(options: SampleOptions) -> list[str]:

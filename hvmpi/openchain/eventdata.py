@@ -30,6 +30,7 @@ from hvmpi.hdf5 import GrowingArray, InputFile, WholeFile
 from hvmpi.openchain.evnt import is_normalisation
 from hvmpi.openchain.kept import KeptProduct
 from hvmpi.openchain.schemas import EVENT_FIELDS, EVENTS, NORMALISATION_UNITS, Field, Schema
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = [
     "Collection",
@@ -207,6 +208,7 @@ class ProductWriter:
         self.first_event = self.last_event = self.run_number = -1
         self.rows = dict.fromkeys(schema.collections, 0)
 
+    @spent_on(Part.WRITE)
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             self._file = opened.enter_context(self._whole).file
@@ -238,6 +240,7 @@ class ProductWriter:
                 create(name, np.dtype(field.dtype), unit=field.unit, meaning=field.meaning)
             create(f"{collection}/index", np.dtype("i8"), unit="1")
 
+    @spent_on(Part.WRITE)
     def append(self, event: Event) -> None:
         """Add one event; its tables must have the schema's collections."""
         self._pending.append(event)
@@ -276,6 +279,7 @@ class ProductWriter:
             columns[f"{collection}/index"] = index[1:] if self._arrays else index
         return columns
 
+    @spent_on(Part.WRITE)
     def finish(self, normalisation: NDArray[Any]) -> None:
         """Add the table of normalisation; the last thing to be written."""
         if self._pending or not self._arrays:
@@ -289,6 +293,7 @@ class ProductWriter:
         dataset.attrs["unit"] = json.dumps(units, sort_keys=True)
         self._finished = True
 
+    @spent_on(Part.WRITE)
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -387,6 +392,7 @@ class Product:
             self._file.close()
             raise
 
+    @spent_on(Part.READ)
     def _load(self) -> None:
         self._file.check_schema(self.schema.name, self.schema.version)
         self.provenance: dict[str, Any] = self._file.json("provenance")

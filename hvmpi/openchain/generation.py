@@ -19,6 +19,7 @@ from hvmpi.openchain.eventdata import hash_of_settings, provenance
 from hvmpi.openchain.hepmc import from_hepevt_arguments
 from hvmpi.openchain.processes import Process
 from hvmpi.openchain.pythia import Generator, PythiaEvent, check_settings
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["EventWriter", "GenerationSummary", "check_settings", "generate", "generator_seed"]
 
@@ -103,10 +104,15 @@ def generate(
     first_event = (batch - 1) * process.batch_size + 1
     random_seed = generator_seed(seed, process.run_number, batch)
     lhe = _lhe_file(process, batch)
-    generator = Generator(process, random_seed, lhe)
+    with spent_on(Part.LOAD):
+        generator = Generator(process, random_seed, lhe)
     weights: list[float] = []
-    with write_whole(output) as beside, EventWriter(beside, process, seed, batch) as writer:
-        for event in generator.events(wanted):
+    with (
+        spent_on(Part.WRITE),
+        write_whole(output) as beside,
+        EventWriter(beside, process, seed, batch) as writer,
+    ):
+        for event in spent_on(Part.PYTHIA).each(generator.events(wanted)):
             if not weights:
                 writer.begin(generator.weight_names)
             writer.write(first_event + len(weights), event)
@@ -184,6 +190,7 @@ class EventWriter:
     batch : int
     """
 
+    @spent_on(Part.LOAD)
     def __init__(self, path: Path, process: Process, seed: int, batch: int) -> None:
         try:
             import pyhepmc

@@ -18,6 +18,7 @@ from hvmpi.openchain.angles import distances
 from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.layers import cells
 from hvmpi.openchain.schemas import LAYERS
+from hvmpi.stopwatch import Part, spent_on
 
 if TYPE_CHECKING:
     from hvmpi.openchain.calibration import Calibration
@@ -46,6 +47,7 @@ def settings() -> dict[str, object]:
     }
 
 
+@spent_on(Part.JETS)
 def truth_jets(particles: Table) -> Table:
     """Find the true jets of one event: pT above 5 GeV, abs(eta) below 4.9.
 
@@ -67,6 +69,7 @@ def truth_jets(particles: Table) -> Table:
     return {name: values[order] for name, values in made.items()}
 
 
+@spent_on(Part.JETS)
 def reconstruct_jets(
     clusters: Clusters,
     cell: NDArray[np.integer],

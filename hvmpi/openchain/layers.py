@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hvmpi.openchain.schemas import LAYERS
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = [
     "BEHIND",
@@ -178,6 +179,7 @@ class Map:
 
 
 @cache
+@spent_on(Part.LOAD)
 def map_of_volumes() -> Map:
     """Return the map of material; made once a process."""
     r = np.unique([0.0, OUTER_R_MM, *(edge for volume in _VOLUMES for edge in volume.r)])
@@ -341,6 +343,7 @@ def _lookup() -> _Lookup:
 
 
 @cache
+@spent_on(Part.LOAD)
 def cells() -> Cells:
     """Return the table of cells; made once a process."""
     columns: dict[str, list[NDArray[Any]]] = {

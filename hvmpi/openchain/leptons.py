@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hvmpi.openchain.eventdata import Table
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["find_electrons", "find_muons", "settings"]
 
@@ -64,6 +65,7 @@ def settings() -> dict[str, object]:
     }
 
 
+@spent_on(Part.OBJECTS)
 def find_electrons(truth: Table, tracks: Table, random: np.random.Generator) -> Table:
     """Find the electrons of one event.
 
@@ -90,6 +92,7 @@ def find_electrons(truth: Table, tracks: Table, random: np.random.Generator) -> 
     return _leptons(truth, tracks, rows, pt * _smearing(spread, random), eta)
 
 
+@spent_on(Part.OBJECTS)
 def find_muons(truth: Table, tracks: Table, random: np.random.Generator) -> Table:
     """Find the muons of one event.
 

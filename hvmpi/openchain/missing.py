@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from hvmpi.openchain.angles import distances
 from hvmpi.openchain.clusters import Clusters
 from hvmpi.openchain.eventdata import Table
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["missing_et", "settings"]
 
@@ -20,6 +21,7 @@ def settings() -> dict[str, object]:
     return {"min_jet_pt_gev": _MIN_JET_PT_GEV, "electron_jet": _ELECTRON_JET}
 
 
+@spent_on(Part.OBJECTS)
 def missing_et(
     jets: Table,
     clusters: Clusters,

@@ -30,6 +30,7 @@ from hvmpi.openchain.sequence import SUCCESS, generator
 from hvmpi.openchain.simulation import HITS as HITS_NAME
 from hvmpi.openchain.simulation import hits_to_acts
 from hvmpi.options import least_pileup_events
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = [
     "OVERLAID",
@@ -148,6 +149,7 @@ class Library:
         self._energy = readout.visible(deposits, random)
         self._late = deposits["t"].astype(np.float64)
 
+    @spent_on(Part.PILE_UP)
     def overlay(self, run_number: int, event_number: int) -> Overlay:
         """Draw what is laid over an event."""
         random = generator(self._seed, run_number, event_number, "pile_up")
@@ -208,6 +210,7 @@ class OverlayHits(acts.examples.IAlgorithm):  # type: ignore[misc]
         self._out.initialize(OVERLAID)
         self.hits: Table = {}
 
+    @spent_on(Part.PILE_UP)
     def execute(self, context: Any) -> Any:
         """Put both together; what was to be added is used up."""
         container = hits_to_acts(self.hits)

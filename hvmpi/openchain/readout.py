@@ -19,6 +19,7 @@ from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.layers import cells
 from hvmpi.openchain.pileup_noise import pileup_noise
 from hvmpi.openchain.schemas import LAYERS
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = [
     "CROSSINGS",
@@ -219,6 +220,7 @@ def sampled(late_ns: Floats) -> Floats:
 
 
 @cache
+@spent_on(Part.LOAD)
 def pulse_weights() -> Floats:
     """Return what 1 GeV in each of `CROSSINGS` adds to the energy that the filter gives."""
     late = np.array([CROSSING_NS * crossing for crossing in CROSSINGS])
@@ -242,6 +244,7 @@ class _Response:
 
 
 @cache
+@spent_on(Part.LOAD)
 def _response() -> _Response:
     table = cells()
 
@@ -298,6 +301,7 @@ def visible(deposits: Table, random: np.random.Generator | None) -> Floats:
     return np.asarray((em + had * response.h_over_e[cell]) * response.uniformity[cell])
 
 
+@spent_on(Part.READOUT)
 def digitize(
     deposits: Table,
     random: np.random.Generator,
@@ -390,6 +394,7 @@ def _read_out(significance: Floats, region: NDArray[np.int64]) -> NDArray[np.boo
     return (significance > _SUPPRESSION) | wide.ravel()[region]
 
 
+@spent_on(Part.READOUT)
 def energies(read: Table) -> tuple[Floats, Floats]:
     """Return energy (GeV) and time (ns) of cells that were read out.
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from hvmpi.errors import RunError
 from hvmpi.openchain.detector import LOG_LEVEL
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["EventSequence", "Pad", "Source", "generator", "random_numbers"]
 
@@ -107,6 +108,7 @@ class EventSequence:
         self._source = source
         self._algorithms = tuple(algorithms)
 
+    @spent_on(Part.ACTS)
     def run(self, event_number: int, containers: dict[str, Any]) -> None:
         """Send one event through.
 

@@ -17,6 +17,7 @@ from hvmpi.openchain.detector import LOG_LEVEL, Detector
 from hvmpi.openchain.eventdata import Table, to_table
 from hvmpi.openchain.sequence import SUCCESS, random_numbers
 from hvmpi.openchain.truth import C_MM_PER_NS, GeneratedEvent
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = [
     "EVENT_VERTEX",
@@ -69,6 +70,7 @@ def unpack_barcode(packed: int, vertex: int = EVENT_VERTEX) -> Any:
     return barcode
 
 
+@spent_on(Part.CONVERT)
 def to_acts(event: GeneratedEvent) -> Any:
     """Return the particles to simulate as ACTS's container."""
     table = {name: event.truth[name][event.simulated] for name in _SENT}
@@ -84,6 +86,7 @@ def to_acts(event: GeneratedEvent) -> Any:
     return container
 
 
+@spent_on(Part.CONVERT)
 def hits_to_acts(hits: Table) -> Any:
     """Return one event's hits, as `SimulationOutput` took them out, as ACTS's container.
 
@@ -165,6 +168,7 @@ class SimulationOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         self._secondaries: list[tuple[Any, ...]] = []
         self._hit_rows: list[tuple[Any, ...]] = []
 
+    @spent_on(Part.CONVERT)
     def execute(self, context: Any) -> Any:
         """Copy what is wanted; nothing of ACTS's is kept."""
         self._counts, self._secondaries, self._hit_rows = {}, [], []
@@ -207,6 +211,7 @@ class SimulationOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         """Return what left at least `MIN_HITS` hits in the last event, packed, ascending."""
         return sorted(self._counts)
 
+    @spent_on(Part.CONVERT)
     def truth(self, event: GeneratedEvent) -> Table:
         """Return the truth of the last event that went through.
 
@@ -237,6 +242,7 @@ class SimulationOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
             return truth
         return _with_secondaries(truth, sorted(self._secondaries))
 
+    @spent_on(Part.CONVERT)
     def hits(self) -> Table:
         """Return the hits of the last event, in the order in which ACTS holds them."""
         return to_table(

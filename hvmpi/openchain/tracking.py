@@ -33,6 +33,7 @@ from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.schemas import PERIGEE
 from hvmpi.openchain.sequence import SUCCESS
 from hvmpi.openchain.simulation import unpack_barcode
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["LARGE_RADIUS", "STANDARD", "Pass", "TrackOutput", "algorithms"]
 
@@ -318,6 +319,7 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         self._holes: list[tuple[int, int]] = []
         self._left: dict[int, list[int]] = {}
 
+    @spent_on(Part.CONVERT)
     def execute(self, context: Any) -> Any:
         """Copy what is wanted; nothing of ACTS's is kept."""
         store = context.eventStore
@@ -357,6 +359,7 @@ class TrackOutput(acts.examples.IAlgorithm):  # type: ignore[misc]
         ]
         return len(strips) - sum(strips), sum(strips)
 
+    @spent_on(Part.CONVERT)
     def tracks(self, truth: Table) -> Table:
         """Return the tracks of the last event.
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hvmpi.openchain.eventdata import Table
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["primary_vertex", "settings"]
 
@@ -31,6 +32,7 @@ def settings() -> dict[str, object]:
     }
 
 
+@spent_on(Part.OBJECTS)
 def primary_vertex(tracks: Table) -> tuple[Table, NDArray[np.float64]]:
     """Fit the primary vertex.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hvmpi.step import StepParser, add_step, refuse_to_overwrite, run_step
+from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["add_merge_arguments", "carry_out_merge", "main"]
 
@@ -62,14 +63,16 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
 
 def carry_out_merge(given: argparse.Namespace) -> Any:
     """Merge as the command line says; returns the summary."""
-    from hvmpi.training.merging import listed, merge
+    with spent_on(Part.LOAD):
+        from hvmpi.training.merging import listed, merge
 
     return merge(listed(given.inputs, given.inputs_from), given.output, events=given.events)
 
 
 def _extract(given: argparse.Namespace) -> Any:
-    from hvmpi.training.athena import AthenaSample
-    from hvmpi.training.extraction import extract
+    with spent_on(Part.LOAD):
+        from hvmpi.training.athena import AthenaSample
+        from hvmpi.training.extraction import extract
 
     refuse_to_overwrite([given.input], [given.output])
     values = {

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hvmpi.errors import InputError
 from hvmpi.openchain.kept import KeptProduct
+from hvmpi.stopwatch import Part, spent_on
 from hvmpi.training import variables
 from hvmpi.training.aod import OpenChainAOD
 from hvmpi.training.athena import AthenaAOD, AthenaSample
@@ -103,7 +104,7 @@ def extract(
         opened = OpenChainAOD(aod)
     runs, numbers, weights = [], [], []
     with opened as source, TrainingWriter(train) as writer:
-        for block in source.blocks():
+        for block in spent_on(Part.READ).each(source.blocks()):
             writer.append(training_rows(block, unmatched=unmatched))
             runs.append(block.run_number)
             numbers.append(block.event_number)

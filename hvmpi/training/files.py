@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hvmpi.errors import InputError, RunError
 from hvmpi.hdf5 import COMPRESSION, InputFile, WholeFile
 from hvmpi.openchain.schemas import NORMALISATION_UNITS
+from hvmpi.stopwatch import Part, spent_on
 from hvmpi.training.books import NORMALISATION_COLUMNS, Books, check_books
 from hvmpi.training.columns import (
     BACKGROUND,
@@ -78,6 +79,7 @@ class TrainingWriter:
         self._finished = False
         self.rows = dict.fromkeys(("jets", "signal", "qcd", "tracks", "clusters"), 0)
 
+    @spent_on(Part.WRITE)
     def __enter__(self) -> Self:
         self._output.__enter__()
         file = self._output.file
@@ -97,6 +99,7 @@ class TrainingWriter:
         file["jets"].attrs["flavour_label"] = list(FLAVOUR_LABELS)
         return self
 
+    @spent_on(Part.WRITE)
     def append(self, rows: Rows) -> None:
         """Add rows of all datasets."""
         self._pending.append(rows)
@@ -127,6 +130,7 @@ class TrainingWriter:
         self._pending = [{name: rows[count:] for name, rows in waiting.items()}]
         self._n_pending -= count
 
+    @spent_on(Part.WRITE)
     def finish(self, books: Books) -> None:
         """Write what the rows stand for; the last thing to be written."""
         if self._n_pending:
@@ -147,6 +151,7 @@ class TrainingWriter:
         self._output.check()
         self._finished = True
 
+    @spent_on(Part.WRITE)
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -183,6 +188,7 @@ class TrainingFile:
         If the file is missing, damaged, no training file, or of another schema or columns.
     """
 
+    @spent_on(Part.READ)
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = InputFile(path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hvmpi.errors import InputError, UsageError
+from hvmpi.stopwatch import Part, spent_on
 from hvmpi.training.books import Books, merged, refuse_events_twice
 from hvmpi.training.files import TrainingFile, TrainingWriter
 
@@ -109,7 +110,7 @@ def merge(inputs: Sequence[Path], output: Path, *, events: int | None = None) ->
     with TrainingWriter(output) as writer:
         for place in order:
             with TrainingFile(inputs[place]) as file:
-                for rows in file.blocks():
+                for rows in spent_on(Part.READ).each(file.blocks()):
                     writer.append(rows)
         writer.finish(whole)
     return MergeSummary("merge", whole.events, len(inputs), _samples(whole), writer.rows)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hvmpi.openchain.angles import wrapped
 from hvmpi.openchain.schemas import LAYERS
+from hvmpi.stopwatch import Part, spent_on
 from hvmpi.training.columns import (
     BACKGROUND,
     DATASETS,
@@ -121,6 +122,7 @@ def settings(*, unmatched: bool) -> dict[str, Any]:
     }
 
 
+@spent_on(Part.VARIABLES)
 def training_rows(block: Block, *, unmatched: bool = False) -> Rows:
     """Turn events into rows of jets, tracks and clusters.
 
