@@ -294,6 +294,10 @@ class InputFile:
             self.refuse(name, "is not of the type that it should be")
         return value
 
+    def has_attribute(self, name: str) -> bool:
+        """Whether the file has an attribute of a name, whatever it is."""
+        return name in self._file.attrs
+
     def json(self, name: str) -> dict[str, Any]:
         """Return what an attribute of the file says: a JSON object."""
         text = self.attribute(name, str)

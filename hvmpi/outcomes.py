@@ -226,4 +226,7 @@ class Outcomes:
 
 
 def _rows(report: Report) -> list[list[Any]]:
-    return [[s.step, s.wall_s, s.cpu_s, s.max_rss_mb, s.exit_code] for s in report.steps]
+    return [
+        [s.step, s.wall_s, s.cpu_s, s.max_rss_mb, s.exit_code, *([s.parts] if s.parts else [])]
+        for s in report.steps
+    ]

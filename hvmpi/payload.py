@@ -46,6 +46,8 @@ class PayloadResult:
         Whether it is there still, killed but held by the kernel: a file system does not answer.
     lost : bool
         Whether it was ended because the server that started it died.
+    began : float
+        When it was asked for, by the monotonic clock.
     """
 
     exit_code: int
@@ -58,6 +60,7 @@ class PayloadResult:
     kernel_killed: bool = False
     stuck: bool = False
     lost: bool = False
+    began: float = 0.0
 
 
 class Payload:
@@ -196,6 +199,7 @@ class Payload:
             kernel_killed=exit_code in _BY_KILL and not by_us and self._meter.kernel_killed(),
             stuck=stuck,
             lost=lost and not by_us,
+            began=self._began,
         )
 
     def _end_orphans(self, now: float) -> PayloadResult | None:

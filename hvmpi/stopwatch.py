@@ -25,7 +25,8 @@ class Part(IntEnum):
     WHOLE = 0
     """All of it, of a step that does not say more."""
     START = 1
-    """Until the step began: process, interpreter and imports, of a warm one the fork."""
+    """Until the step began: process, interpreter and imports; of a warm one the fork, and at first what
+    its server loads."""
     LOAD = 2
     """Libraries, geometry, the minimum-bias library, Pythia's initialisation."""
     READ = 3

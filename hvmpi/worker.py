@@ -8,7 +8,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ from hvmpi.payload import PayloadResult
 from hvmpi.preflight import Examination
 from hvmpi.servers import PayloadServer, Servers
 from hvmpi.settings import Settings, load_run, with_scheduling
+from hvmpi.stopwatch import parts_of
 
 __all__ = ["Worker", "serve"]
 
@@ -355,6 +356,7 @@ class Worker:
                 round(result.cpu_s, 4),
                 round(result.max_rss_mb, 1),
                 result.exit_code,
+                parts_of(None, result.began, result.wall_s) if run.settings.profile else {},
             )
         )
         if result.stopped:
@@ -385,17 +387,24 @@ class Worker:
                 attempt, Outcome.SETUP_FAILED, reason, result.exit_code, failure=failure, where=log
             )
         else:
-            self._look_at_outputs(attempt, step, result.exit_code)
+            self._look_at_outputs(attempt, step, result)
 
-    def _look_at_outputs(self, attempt: _Attempt, step: Step, exit_code: int) -> None:
+    def _look_at_outputs(self, attempt: _Attempt, step: Step, result: PayloadResult) -> None:
         run = self._known_run()
-        check = partial(run.engine.check, attempt.job, step, exit_code)
+        check = partial(run.engine.check, attempt.job, step, result.exit_code)
         if not step.leaves_files:
-            self._judge(attempt, step, exit_code, check)
+            self._judge(attempt, step, result.exit_code, check)
             return
-        errand = Errand(check, _errand_patience(run.settings.lease))
+
+        def look() -> Verdict:
+            if run.settings.profile:
+                parts = parts_of(step.report, result.began, result.wall_s)
+                attempt.results[-1] = replace(attempt.results[-1], parts=parts)
+            return check()
+
+        errand = Errand(look, _errand_patience(run.settings.lease))
         attempt.errand = errand
-        attempt.then = partial(self._judge, attempt, step, exit_code, errand.result)
+        attempt.then = partial(self._judge, attempt, step, result.exit_code, errand.result)
 
     def _judge(
         self, attempt: _Attempt, step: Step, exit_code: int, check: Callable[[], Verdict]

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 from hvmpi.campaign import journal
 from hvmpi.campaign.jobs import FailureClass, Outcome
-from hvmpi.campaign.rows import ATTEMPT_FIELDS, STEP_FIELDS, Rows, Span, Texts
+from hvmpi.campaign.rows import (
+    ATTEMPT_FIELDS,
+    PROFILE_FIELDS,
+    STEP_FIELDS,
+    Rows,
+    Span,
+    Texts,
+)
+from hvmpi.stopwatch import Part
 
 __all__ = ["Attempts"]
 
@@ -19,8 +27,8 @@ class Attempts:
 
     Attributes
     ----------
-    rows, steps : Rows
-        `ATTEMPT_FIELDS` and `STEP_FIELDS`.
+    rows, steps, profile : Rows
+        `ATTEMPT_FIELDS`, `STEP_FIELDS` and `PROFILE_FIELDS`.
     hosts, reasons, places, step_names : Texts
         What these refer to.
     """
@@ -28,6 +36,7 @@ class Attempts:
     def __init__(self) -> None:
         self.rows = Rows(ATTEMPT_FIELDS)
         self.steps = Rows(STEP_FIELDS)
+        self.profile = Rows(PROFILE_FIELDS)
         self.hosts = Texts()
         self.reasons = Texts()
         self.places = Texts()
@@ -73,11 +82,13 @@ class Attempts:
         if not of_job:
             del self._under_way[job]
         total_cpu_s = most_rss_mb = 0.0
-        for step, wall_s, cpu_s, max_rss_mb, exit_code in entry.steps:
+        for step, wall_s, cpu_s, max_rss_mb, exit_code, *profile in entry.steps:
             total_cpu_s += cpu_s
             most_rss_mb = max(most_rss_mb, max_rss_mb)
             name = self.step_names.row(step)
             self.steps.append(job, attempt, name, wall_s, cpu_s, max_rss_mb, exit_code)
+            for part, spent in (pair for parts in profile for pair in dict(parts).items()):
+                self.profile.append(job, attempt, name, Part[str(part).upper()], spent)
         used = entry.wall_s, total_cpu_s, most_rss_mb
         reason = self.reasons.row(entry.reason)
         if isinstance(entry, journal.Accepted):

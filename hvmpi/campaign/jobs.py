@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from hvmpi.campaign.paths import MERGED_STEM, job_stem, library_stem
@@ -200,10 +200,15 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one step of an attempt used."""
+    """What one step of an attempt used.
+
+    ``parts`` says where its wall time went, seconds by the names of `hvmpi.stopwatch.Part`; empty
+    where nobody asked.
+    """
 
     step: str
     wall_s: float
     cpu_s: float
     max_rss_mb: float
     exit_code: int
+    parts: dict[str, float] = field(default_factory=dict)

@@ -162,8 +162,9 @@ class Accepted(_Entry, frozen=True, tag="accepted"):
     """An attempt was chosen as the one that made the job's outputs.
 
     ``outputs`` holds one list a product: product, part, path, size, sha256. ``steps`` holds one
-    list a step: step, wall_s, cpu_s, max_rss_mb, exit_code. ``began`` is when it really began, Unix
-    seconds; 0 where that is not known.
+    list a step: step, wall_s, cpu_s, max_rss_mb, exit_code, and with ``profile`` the seconds of its
+    parts by their names (`hvmpi.stopwatch.Part`). ``began`` is when it really began, Unix seconds;
+    0 where that is not known.
     """
 
     job: int

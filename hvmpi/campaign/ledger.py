@@ -111,6 +111,11 @@ class Ledger:
         return self._attempts.steps
 
     @property
+    def profile(self) -> Rows:
+        """Where the time of steps went, `PROFILE_FIELDS`; of steps that were asked."""
+        return self._attempts.profile
+
+    @property
     def hosts(self) -> list[str]:
         """Names of the hosts that rows refer to."""
         return self._attempts.hosts.texts

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ATTEMPT_FIELDS", "JOB_FIELDS", "STEP_FIELDS", "Rows", "Span", "Texts"]
+__all__ = [
+    "ATTEMPT_FIELDS",
+    "JOB_FIELDS",
+    "PROFILE_FIELDS",
+    "STEP_FIELDS",
+    "Rows",
+    "Span",
+    "Texts",
+]
 
 JOB_FIELDS: list[tuple[str, str]] = [
     ("job", "i4"),
@@ -60,6 +68,13 @@ STEP_FIELDS: list[tuple[str, str]] = [
     ("cpu_s", "f4"),
     ("max_rss_mb", "f4"),
     ("exit_code", "i4"),
+]
+PROFILE_FIELDS: list[tuple[str, str]] = [
+    ("job", "i4"),
+    ("attempt", "u2"),
+    ("step", "i4"),
+    ("part", "u1"),
+    ("wall_s", "f4"),
 ]
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hvmpi import __version__
 from hvmpi.campaign.journal import LeftOut
 from hvmpi.campaign.ledger import Ledger
-from hvmpi.campaign.rows import ATTEMPT_FIELDS, JOB_FIELDS, STEP_FIELDS
+from hvmpi.campaign.rows import ATTEMPT_FIELDS, JOB_FIELDS, PROFILE_FIELDS, STEP_FIELDS
 from hvmpi.campaign.status import ENUMS, SCHEMA, SCHEMA_VERSION
 from hvmpi.hdf5 import LIBVER, WholeFile, write_rows
 
@@ -39,6 +39,7 @@ def _on_disk(fields: list[tuple[str, str]]) -> np.dtype[Any]:
 
 
 _JOBS, _ATTEMPTS = _on_disk(JOB_FIELDS), _on_disk(ATTEMPT_FIELDS)
+_PROFILE = _on_disk(PROFILE_FIELDS)
 
 
 def _write_table(
@@ -138,10 +139,15 @@ def _fill(file: Any, ledger: Ledger, settings: dict[str, Any], state: str) -> No
     file.attrs["settings"] = json.dumps(settings)
     file.attrs["started"] = run.time if run else 0.0
     file.attrs["updated"] = time.time()
+    file.attrs["launches"] = len(ledger.launches)
     _write_table(file, "jobs", len(ledger.jobs), _JOBS, ledger.jobs.parts(_JOBS))
     attempts = (part.view(_ATTEMPTS) for part in ledger.attempts.parts())
     _write_table(file, "attempts", len(ledger.attempts), _ATTEMPTS, attempts)
     _write_steps(file, ledger)
+    if len(ledger.profile):
+        profile = (part.view(_PROFILE) for part in ledger.profile.parts())
+        _write_table(file, "profile", len(ledger.profile), _PROFILE, profile)
+        file["step_names"] = _named(ledger.step_names, "name")
     file["event_files"] = _event_files(ledger)
     file["left_out"] = _left_out(ledger.left_out)
     file["hosts"] = _named(ledger.hosts, "name")

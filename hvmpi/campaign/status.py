@@ -26,6 +26,7 @@ from hvmpi.campaign.paths import (
 )
 from hvmpi.errors import InputError
 from hvmpi.hdf5 import InputFile
+from hvmpi.stopwatch import Part
 from hvmpi.view.text import say
 
 __all__ = [
@@ -46,6 +47,7 @@ ENUMS: dict[str, type[IntEnum]] = {
     "state": JobState,
     "outcome": Outcome,
     "failure": FailureClass,
+    "part": Part,
 }
 """Columns that hold values of an enum."""
 
@@ -62,6 +64,15 @@ _ATTRIBUTES: dict[str, type[Any]] = {
     "started": float,
     "updated": float,
 }
+
+_PROFILE: list[tuple[str, Any]] = [
+    ("job", "i4"),
+    ("attempt", "u2"),
+    ("step", object),
+    ("part", object),
+    ("wall_s", "f4"),
+]
+"""A table of where the time of steps went, joined."""
 
 _PART = 1 << 14
 """Rows that are read at once, which stay in the processor's cache."""
@@ -131,6 +142,24 @@ class StatusFile:
             return np.zeros(0, dtype=fields)
         return self.decoded("left_out")
 
+    @property
+    def launches(self) -> int:
+        """Count the starts of the run; 0 where the file does not say."""
+        return self._file.attribute("launches", int) if self._file.has_attribute("launches") else 0
+
+    @property
+    def is_profiled(self) -> bool:
+        """Whether it says of any step where its time went."""
+        return "profile" in self._file
+
+    def profile(self) -> npt.NDArray[Any]:
+        """Return where the time of steps went; joined."""
+        if not self.is_profiled:
+            return np.zeros(0, dtype=_PROFILE)
+        rows = self.table("profile")
+        names = _looked_up(rows["step"], self.table("step_names")["name"])
+        return _with_columns(self.joined(rows), {"step": names})
+
     def decoded(self, name: str) -> npt.NDArray[Any]:
         """Return a whole table that holds its texts itself."""
         return _decode_table(self.table(name))
@@ -188,6 +217,9 @@ class Status:
         directory of its logs.
     left_out : ndarray
         ``host``, ``rank`` and ``reason`` of the ranks that got no jobs from the newest launch.
+    profile : ndarray
+        Where the time of steps went: ``job``, ``attempt``, ``step``, ``part`` and ``wall_s``. The
+        parts of a step sum up to its wall time. Empty unless it was asked for.
     """
 
     path: Path
@@ -197,6 +229,7 @@ class Status:
     steps: npt.NDArray[Any]
     event_files: npt.NDArray[Any]
     left_out: npt.NDArray[Any]
+    profile: npt.NDArray[Any]
 
     @classmethod
     def of(cls, file: StatusFile) -> Status:
@@ -209,6 +242,7 @@ class Status:
             steps=file.decoded("steps"),
             event_files=file.decoded("event_files"),
             left_out=file.left_out(),
+            profile=file.profile(),
         )
 
 

@@ -21,6 +21,17 @@ def main(argv: Sequence[str]) -> int:
         help="only jobs in that state",
     )
     parser.add_argument("--all", action="store_true", dest="all_rows", help="show every job")
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="where the time went, by step and part, of a run with --profile",
+    )
     given = parser.parse_args(argv)
+    if given.profile:
+        # What most looks at a run have no use for.
+        from hvmpi.view.profile import show_profile
+
+        show_profile(chosen_run(given))
+        return 0
     show_status(chosen_run(given), state=given.state, all_rows=given.all_rows)
     return 0

@@ -1,0 +1,62 @@
+"""Where the time of a campaign went, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hvmpi.campaign.profile import Profile
+from hvmpi.campaign.status import look_at_current
+from hvmpi.errors import UsageError
+from hvmpi.view.table import print_table
+
+__all__ = ["show_profile"]
+
+
+def show_profile(directory: Path) -> None:
+    """Print where the time of a run went: by step and part, around the steps, waiting.
+
+    Parameters
+    ----------
+    directory : Path
+        The run.
+
+    Raises
+    ------
+    UsageError
+        If nothing of it was profiled.
+    """
+    profile = look_at_current(directory, Profile.of)
+    if profile is None:
+        raise UsageError(
+            f"run {directory.name} does not know where its time went: no step of it ended that was "
+            "started with --profile, which run, generate, reconstruct and rerun take"
+        )
+    print_table(
+        ("STEP", "PART", "SECONDS", "CPU", "SHARE", "MS/EVENT"),
+        _rows(profile),
+        right=("SECONDS", "CPU", "SHARE", "MS/EVENT"),
+    )
+    if profile.waiting_s is None:
+        print(
+            "how long ranks waited is known of campaigns that have ended, were started once, and "
+            "with --profile"
+        )
+
+
+def _rows(profile: Profile) -> Iterator[tuple[str, ...]]:
+    def row(step: str, part: str, wall_s: float, cpu: str = "", events: int = 0) -> tuple[str, ...]:
+        share = f"{100 * wall_s / profile.ranks_s:.1f} %" if profile.ranks_s else "-"
+        each = f"{1000 * wall_s / events:.2f}" if events else "-"
+        return step, part, f"{wall_s:.2f}", cpu, share, each
+
+    for step in profile.steps:
+        for part in step.parts:
+            yield row(step.step, part.part, part.wall_s, events=step.events)
+        yield row(step.step, "all", step.wall_s, f"{step.cpu_s:.2f}", step.events)
+    yield row("around the steps", "", profile.around_s)
+    if profile.lost_s:
+        yield row("lost with ranks", "", profile.lost_s)
+    if profile.waiting_s is not None:
+        yield row("ranks waiting", "", profile.waiting_s)
+    yield row("all", "", profile.ranks_s)
