@@ -7,6 +7,7 @@ naming unless a `Stopwatch` is running, which it is in a step that was told ``--
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ContextDecorator, contextmanager
@@ -18,6 +19,9 @@ __all__ = ["Part", "Stopwatch", "parts_of", "spent_on"]
 
 Each = TypeVar("Each")
 
+_ROUNDED_S = 0.01
+"""By which rounded parts may sum up to more than the whole."""
+
 
 class Part(IntEnum):
     """What the time of a step is spent on; files and tables have the names, in lower case."""
@@ -25,8 +29,8 @@ class Part(IntEnum):
     WHOLE = 0
     """All of it, of a step that does not say more."""
     START = 1
-    """Until the step began: process, interpreter and imports; of a warm one the fork, and at first what
-    its server loads."""
+    """Until the step began: process, interpreter and imports; of a warm one the fork, and of the first
+    what its server loads."""
     LOAD = 2
     """Libraries, geometry, the minimum-bias library, Pythia's initialisation."""
     READ = 3
@@ -160,6 +164,9 @@ def parts_of(report: Path | None, began: float, wall_s: float) -> dict[str, floa
         Seconds by the parts' names; all of them are ``whole`` where the step said nothing.
     """
     parts = _said(report, began)
+    if not sum(parts.values()) <= wall_s + _ROUNDED_S:
+        # It does not speak of this time.
+        parts = {}
     left = round(wall_s - sum(parts.values()), 4)
     rest = (Part.OTHER if parts else Part.WHOLE).name.lower()
     return parts | ({rest: left} if left > 0 else {})
@@ -172,8 +179,10 @@ def _said(report: Path | None, began: float) -> dict[str, float]:
         if told is None:
             return {}
         seconds = {Part[name.upper()]: float(spent) for name, spent in told["parts"].items()}
-        seconds[Part.START] = max(float(told["began"]) - began, 0.0)
+        seconds[Part.START] = float(told["began"]) - began
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
+    if not all(0.0 <= spent < math.inf for spent in seconds.values()):
         return {}
     rounded = {part: round(seconds[part], 4) for part in sorted(seconds) if part != Part.OTHER}
     return {part.name.lower(): spent for part, spent in rounded.items() if spent > 0}
