@@ -29,8 +29,8 @@ class Part(IntEnum):
     WHOLE = 0
     """All of it, of a step that does not say more."""
     START = 1
-    """Until the step began: process, interpreter and imports; of a warm one the fork, and of the first
-    what its server loads."""
+    """Until the step began: process, interpreter and imports; of a warm one the fork, and of a
+    server's first what that loads."""
     LOAD = 2
     """Libraries, geometry, the minimum-bias library, Pythia's initialisation."""
     READ = 3
