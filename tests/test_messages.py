@@ -47,9 +47,10 @@ JOB = st.builds(Job, number=NUMBER, kind=st.sampled_from(Kind), attempt=NUMBER, 
                 skip_events=NUMBER, first_event=NUMBER, events=NUMBER,
                 job_size=NUMBER)  # fmt: skip
 OUTPUTS = st.lists(st.builds(Output, TEXT, PATH, PATH, NUMBER, TEXT), max_size=3).map(tuple)
-STEPS = st.lists(st.builds(StepResult, TEXT, SECONDS, SECONDS, SECONDS, NUMBER), max_size=3).map(
-    tuple
-)
+PARTS = st.dictionaries(TEXT, SECONDS, max_size=3)
+STEPS = st.lists(
+    st.builds(StepResult, TEXT, SECONDS, SECONDS, SECONDS, NUMBER, PARTS), max_size=3
+).map(tuple)
 VALUES = st.none() | st.booleans() | NUMBER | SECONDS | TEXT | st.lists(TEXT)
 
 MESSAGES = st.one_of(
