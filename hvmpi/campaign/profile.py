@@ -156,7 +156,7 @@ def _are_among(
 ) -> npt.NDArray[np.bool_]:
     # `isin` would sort all of them for each of a thousand parts of a table.
     places = np.searchsorted(ascending, keys)
-    return np.append(ascending, -1)[places] == keys
+    return np.asarray(np.append(ascending, -1)[places] == keys)
 
 
 def _keys(rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
