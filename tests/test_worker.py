@@ -446,8 +446,8 @@ def test_a_file_system_that_stalls_costs_the_job_a_lost_attempt(
     bench = bench_of(place, 'touch "$4"')
     bench.welcome()
     over = threading.Event()
-    monkeypatch.setattr("hvmpi.worker._ERRAND_LEAST_S", 0.2)
-    monkeypatch.setattr("hvmpi.worker._ERRAND_LEASES", 0.0)
+    monkeypatch.setattr("hvmpi.attempt._ERRAND_LEAST_S", 0.2)
+    monkeypatch.setattr("hvmpi.attempt._ERRAND_LEASES", 0.0)
     whose = "hvmpi.delivery.sync_file" if what == "sync_file" else "hvmpi.noop.NoopEngine.check"
     monkeypatch.setattr(whose, lambda *_: over.wait(LIMIT_S))
     report = bench.report(bench.job())
