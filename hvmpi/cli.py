@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import hvmpi
 from hvmpi.errors import UsageError
-from hvmpi.options import nearest
+from hvmpi.option import nearest
 from hvmpi.ranks import launched_rank
 
 __all__ = ["MPIRUN", "NEEDS_MPI", "VERBS", "find_verb", "main"]

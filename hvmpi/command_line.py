@@ -14,7 +14,8 @@ import configargparse
 from hvmpi.cli import MPIRUN
 from hvmpi.config import CampaignConfig
 from hvmpi.errors import ConfigError, UsageError
-from hvmpi.options import BY_NAME, OPTIONS, Option, nearest
+from hvmpi.option import Option, nearest
+from hvmpi.options import BY_NAME, OPTIONS
 
 __all__ = ["Given", "campaign_parser", "parse", "place_of"]
 

@@ -10,7 +10,8 @@ from typing import Any
 import configargparse
 
 from hvmpi.errors import ConfigError
-from hvmpi.options import BY_NAME, SAMPLE_OPTIONS, nearest
+from hvmpi.option import nearest
+from hvmpi.options import BY_NAME, SAMPLE_OPTIONS
 from hvmpi.site import Site, make_site
 
 __all__ = ["CampaignConfig"]

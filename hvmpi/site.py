@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hvmpi.errors import ConfigError
-from hvmpi.options import Option, nearest
+from hvmpi.option import Option, nearest
 
 __all__ = ["SITE_OPTIONS", "Site", "make_site", "read_site", "site_table"]
 

@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hvmpi.errors import ConfigError
-from hvmpi.options import (
-    BY_NAME,
-    OPTIONS,
-    SAMPLE_OPTIONS,
-    Option,
-    least_pileup_events,
-    nearest,
-)
+from hvmpi.option import Option, nearest
+from hvmpi.options import BY_NAME, OPTIONS, SAMPLE_OPTIONS, least_pileup_events
 from hvmpi.sample import SampleOptions
 from hvmpi.settings import Settings
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvmpi.errors import ConfigError, UsageError
-from hvmpi.options import OPTIONS, Option
+from hvmpi.option import Option
+from hvmpi.options import OPTIONS
 from hvmpi.sample import SampleOptions
 from hvmpi.settings import Settings, load, load_run, to_toml
 from hvmpi.site import make_site

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from hvmpi.errors import ConfigError
-from hvmpi.options import nearest
+from hvmpi.option import nearest
 
 __all__ = ["FRAMEWORKS", "Argument", "Arguments", "Value", "arguments_of", "major_release", "words"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hvmpi.athena.tags import SAMPLE_PLACEHOLDERS, Tag, read_tag
 from hvmpi.errors import ConfigError
-from hvmpi.options import nearest
+from hvmpi.option import nearest
 from hvmpi.settings import Settings
 
 __all__ = ["Chain", "read_chain"]

@@ -20,7 +20,7 @@ from hvmpi.athena.arguments import (
     words,
 )
 from hvmpi.errors import ConfigError
-from hvmpi.options import nearest
+from hvmpi.option import nearest
 
 __all__ = ["PLACEHOLDERS", "SAMPLE_PLACEHOLDERS", "EventRule", "Tag", "fill", "read_tag"]
 

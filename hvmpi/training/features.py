@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hvmpi.errors import UsageError
 from hvmpi.openchain.schemas import LAYERS
-from hvmpi.options import nearest
+from hvmpi.option import nearest
 from hvmpi.training.columns import DATASETS, TRUTH_COLUMNS
 from hvmpi.training.variables import Rows
 

@@ -9,7 +9,8 @@ import tomli_w
 
 from hvmpi.errors import UsageError
 from hvmpi.files import write_whole
-from hvmpi.options import OPTIONS, Option
+from hvmpi.option import Option
+from hvmpi.options import OPTIONS
 from hvmpi.verbs.arguments import VerbParser
 
 __all__ = ["main"]
