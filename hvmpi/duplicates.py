@@ -75,8 +75,8 @@ class Duplicates:
     What a job takes comes from its events and from its host. A second attempt meets the same
     events, and mends only what the host does. Nobody knows which it is, so a duplicate is a bet: it
     costs a rank that would idle, is placed on the job that is expected to gain most, and after each
-    that was lost the next must promise twice as much. As soon as other jobs want for ranks, those
-    of duplicates are given up.
+    that was lost the next must promise twice as much. None goes to a rank whose last attempt was
+    overtaken by one. As soon as other jobs want for ranks, those of duplicates are given up.
 
     Parameters
     ----------
@@ -88,6 +88,7 @@ class Duplicates:
         self._ledger = ledger
         self._placement = placement
         self._second: dict[int, tuple[int, int]] = {}
+        self._outpaced: set[int] = set()
         self._lost_in_a_row = 0
         self._looked_at = 0.0
 
@@ -109,7 +110,7 @@ class Duplicates:
         for slow in sorted(self._slow(unix_s), key=lambda slow: -slow.gains_s):
             if not fits(slow.kind):
                 continue
-            rank = self._placement.idle_beside(slow.rank, slow.kind)
+            rank = self._placement.idle_beside(slow.rank, slow.kind, self._outpaced)
             if rank is not None:
                 yield Duplicate(slow.job, rank, slow.reason)
 
@@ -117,18 +118,27 @@ class Duplicates:
         """Take into account that a second attempt of a job went to a rank."""
         self._second[job] = attempt, rank
 
-    def settled(self, job: int, attempt: int) -> list[tuple[int, Cancel]]:
-        """Take into account that an attempt was accepted; give what others are to be told."""
+    def settled(self, rank: int, job: int, attempt: int) -> list[tuple[int, Cancel]]:
+        """Take into account that a rank's attempt was accepted; give what others are to be told."""
+        self._outpaced.discard(rank)
         second = self._second.pop(job, None)
         if second is None:
             return []
         others = [other for other in self._ledger.running_attempts(job) if other != attempt]
+        won = second[0] == attempt
         if others:
-            won = second[0] == attempt
             self._lost_in_a_row = 0 if won else self._lost_in_a_row + 1
         reason = _FIRST.format(attempt)
-        ranks = [(self._placement.rank_of(job, other), other) for other in others]
-        return [(rank, Cancel(job, other, reason)) for rank, other in ranks if rank is not None]
+        told = []
+        for other in others:
+            slower = self._placement.rank_of(job, other)
+            if slower is None:
+                continue
+            if won:
+                # Whatever holds it up would hold up a second attempt, too.
+                self._outpaced.add(slower)
+            told.append((slower, Cancel(job, other, reason)))
+        return told
 
     def to_yield(self, wanted: int) -> list[tuple[int, Cancel]]:
         """Give up so many duplicates, if there are; give what their ranks are to be told."""

@@ -270,7 +270,7 @@ class Master:
         self._placement.ended(rank, report.job, report.attempt)
         if not self._outcomes.take(report):
             return False
-        for other, cancel in self._duplicates.settled(report.job, report.attempt):
+        for other, cancel in self._duplicates.settled(rank, report.job, report.attempt):
             self._channel.send(other, cancel)
         kind = self._ledger.kind(report.job)
         self._clock.measured(kind, report.wall_s)

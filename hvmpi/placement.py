@@ -348,7 +348,9 @@ class Placement:
         """Give the names of the hosts that get nothing more while something of ours runs there."""
         return {name for name in self._holding() if self._hosts[name].runs_jobs}
 
-    def idle_beside(self, rank: int, kind: Kind) -> int | None:
+    def idle_beside(
+        self, rank: int, kind: Kind, but: set[int] | frozenset[int] = frozenset()
+    ) -> int | None:
         """Give an idle rank for a second attempt of what a rank runs, on another host if it can be.
 
         Parameters
@@ -356,14 +358,17 @@ class Placement:
         rank : int
         kind : Kind
             Of the job.
+        but : set of int
+            Ranks that are not to be taken.
         """
         self._see_touched()
         kept, need = self._kept(), self._cores.get(kind, 0)
         hosts = [
             host for host in self._with_idle.values() if host.name not in kept and host.free >= need
         ]
-        others = [host for host in hosts if host is not self._host_of.get(rank)]
-        return min((min(host.idle) for host in others or hosts), default=None)
+        own = self._host_of.get(rank)
+        ranks = [(host is own, rank) for host in hosts for rank in host.idle - but]
+        return min(ranks)[1] if ranks else None
 
     def choose_ahead(
         self, most: Callable[[Kind], int], fits: Callable[[Kind, Sequence[Kind]], bool]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -241,6 +241,7 @@ def test_where_cores_are_counted_a_duplicate_needs_them(
 # Whole campaigns with workers that are simulated
 
 
+@example(seed=263, sigma=0.5, slow={4: 50.0, 2: 1e6, 1: 1e6})
 @given(
     seed=st.integers(0, 10_000),
     sigma=st.sampled_from([0.05, 0.5, 1.5]),
