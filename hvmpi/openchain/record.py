@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 _FLOAT = rb"-?[0-9]\.[0-9]{1,24}+e[+-][0-9][0-9]"
 _HEADER = re.compile(
     rb"HepMC::Version [^\n]{1,100}\nHepMC::Asciiv3-START_EVENT_LISTING\n"
-    rb"W ([A-Za-z][^\n]{0,100000})\n"
+    rb"W ([A-Za-z]\S{0,100000})\n"
     rb"(?:A [^ \n]+ [^\n]{1,100000}\n)*+"
 )
 _HEAD = re.compile(

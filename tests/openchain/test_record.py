@@ -200,6 +200,8 @@ def test_damaged_lines_are_left_to_pyhepmc_or_refused(
         (rb"^E 3 3 8", b"E 3 3 8 @ 1.0 2.0 3.0 4.0"),
         (rb"^U GEV MM", b"U MEV CM"),
         (rb"^W 1", b"W 2.0000000000000000000000e+00 1"),
+        (rb"^W Weight", b"W Wei\x0cght"),
+        (rb"^W Weight", b"W Wei ght"),
     ],
 )
 def test_what_is_unusual_is_not_read_by_columns(
