@@ -129,7 +129,7 @@ def _add_option(group: Any, option: Option, short: list[str]) -> None:
         given["action"] = "append"
         given["metavar"] = "TEXT"
     else:
-        given["metavar"] = option.kind.upper()
+        given["metavar"] = "|".join([option.kind.upper(), *option.words])
     given["help"] = given["help"].replace("%", "%%")
     group.add_argument(*short, f"--{option.name}", **given)
 

@@ -153,10 +153,14 @@ class Duplicates:
 
     def _slow(self, unix_s: float) -> Iterator[_Slow]:
         """Find the attempts that are expected to go on for longer than a fresh one would take."""
-        for rank, given in self._placement.not_given_back(unix_s - _SPEECHLESS_S):
+        withheld = self._placement.not_given_back(unix_s - _SPEECHLESS_S)
+        for rank, given in withheld:
             if self._is_alone(given):
                 reason = f"rank {rank} has not begun it, and does not give it back"
                 yield _Slow(given.job, rank, given.kind, float("inf"), reason)
+        if self._placement.ahead > len(withheld):
+            # What waits behind another is for the idle ranks first.
+            return
         running = [one for one in self._placement.running_first() if self._is_alone(one[1])]
         if not running:
             return

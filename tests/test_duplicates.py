@@ -273,6 +273,25 @@ def test_never_more_than_two_attempts_and_none_is_charged(
     assert ended.makespan_s < 3600 * 24 * 7
 
 
+@pytest.mark.parametrize("slow", [30, 50, 57])
+def test_what_waits_behind_a_slow_job_is_begun_before_that_is_doubled(
+    tmp_path: Path, slow: int
+) -> None:
+    files = tmp_path / "evnt"
+    files.mkdir()
+    (files / "304795.60.1.evnt.txt").write_text("".join(f"{n}\n" for n in range(1, 61)))
+
+    def takes(job: Job, _: int) -> float:
+        return 1000.0 if (job.skip_events, job.attempt) == (slow, 1) else 0.5
+
+    ended = campaign(tmp_path, 2, takes, "--job-size=1")
+    entries = list(journal.read_entries(ended.directory / "journal.jsonl"))
+    (doubled,) = (e.time for e in entries if isinstance(e, journal.Started) and e.reason)
+    accepted = [e for e in entries if isinstance(e, journal.Accepted) and e.job != slow]
+    assert len(accepted) == 59
+    assert max(entry.began for entry in accepted) <= doubled
+
+
 def _most_at_once(path: Path) -> int:
     under_way: Counter[int] = Counter()
     most = 0

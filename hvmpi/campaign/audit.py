@@ -261,7 +261,7 @@ class _Promised:
 
     def miscounted(self, accepted: journal.Accepted) -> list[str]:
         """Say that a done job lost events that its engine does not let it lose."""
-        planned = int(self._ledger.jobs["events"][accepted.job])
+        planned = self._ledger.job(accepted.job).events
         told = self._engine.may_lose_events and accepted.reason
         if accepted.events_out == planned or (told and accepted.events_out < planned):
             return []

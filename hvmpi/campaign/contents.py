@@ -91,9 +91,7 @@ class Contents:
         begins_well |= delivered < job.events and job.first_event < min(held, default=0)
         if job.has_event_file and held and not begins_well:
             yield f"{path} begins with event {held[0]}, job {number} with {job.first_event}"
-        elif job.has_event_file and int(self._ledger.jobs["event_file"][number]) not in (
-            self._irregular
-        ):
+        elif job.has_event_file and self._ledger.jobs.event_file(number) not in self._irregular:
             last = job.first_event + job.events - 1
             others = [event for event in held if not job.first_event <= event <= last]
             if others:

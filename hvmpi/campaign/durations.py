@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hvmpi.campaign.jobs import JobState, Kind
+from hvmpi.campaign.status import StatusFile
 from hvmpi.errors import InputError
-from hvmpi.hdf5 import InputFile
 
 __all__ = ["Durations", "by_sample", "measured_in"]
 
@@ -145,6 +145,7 @@ _NONE = np.zeros(
 
 def _done(jobs: npt.NDArray[Any]) -> npt.NDArray[Any]:
     rows = (jobs["state"] == JobState.DONE) & (jobs["wall_s"] > 0) & (jobs["events"] > 0)
+    rows &= np.isfinite(jobs["wall_s"])
     done = np.empty(int(np.count_nonzero(rows)), dtype=_NONE.dtype)
     for name in _TELLING:
         done[name] = jobs[name][rows]
@@ -173,12 +174,19 @@ def measured_in(directory: Path) -> Durations:
     Raises
     ------
     InputError
-        If there is no such file, or it is not what a run writes.
+        If there is no such file, it is not what a run writes, or no job of it is done.
     """
     path = directory / "status.h5"
     try:
-        with InputFile(path) as file:
-            return Durations([file.table("jobs")])
-    except (InputError, LookupError, TypeError, ValueError) as error:
-        msg = f"times-from: {str(path)!r} does not tell how long jobs took ({error})"
+        with StatusFile(path) as file:
+            measured = Durations([file.table("jobs")])
+    except InputError as error:
+        msg = f"times-from: {error}"
         raise InputError(msg) from error
+    except (LookupError, TypeError, ValueError) as error:
+        msg = f"times-from: the jobs of {str(path)!r} are not as hvmpi writes them"
+        raise InputError(msg) from error
+    if not measured:
+        msg = f"times-from: no job of {str(directory)!r} is done: name a run that got further"
+        raise InputError(msg)
+    return measured

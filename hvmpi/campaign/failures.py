@@ -62,12 +62,16 @@ class Failures:
             states.append(jobs["state"].astype(np.uint8))
             barred.append(jobs[(jobs["state"] == JobState.FAILED) & (jobs["attempts"] == 0)])
         settings = file.attributes["settings"]
+        of_job, attempts = np.concatenate(states), np.concatenate(bad)
+        # One that was overtaken by another, or given back, is no failure of a job that is done.
+        needless = attempts["outcome"] == Outcome.INTERRUPTED
+        needless &= of_job[attempts["job"]] == JobState.DONE
         return cls(
             engine=str(settings["engine"]),
             logs=RunPaths.of(file.path.parent, log_dir=settings.get("log-dir")),
-            attempts=file.joined(np.concatenate(bad)),
+            attempts=file.joined(attempts[~needless]),
             hosts=frozenset(file.texts("host", np.unique(np.concatenate(hosts))).tolist()),
-            states=np.concatenate(states),
+            states=of_job,
             barred=Counter(file.texts("reason", np.concatenate(barred)["reason"]).tolist()),
             put_aside=file.put_aside(),
             left_out=file.left_out()[["host", "reason"]].tolist(),
