@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -106,8 +107,7 @@ class Attempt:
 
     def clear_up(self) -> None:
         """Remove the working directory of one that is over."""
-        if self._has_directories:
-            PrivateDirectories.remove(self._paths.tmp)
+        self._workplace.working.clear()
 
     def _prepare(self) -> None:
         run = self._workplace
@@ -116,13 +116,18 @@ class Attempt:
             self._steps.extend(run.engine.steps(self.job, inputs, self._paths))
             if self._steps:
                 self._has_directories = True
-                PrivateDirectories.make_pair(self._paths.logs)
+                if not all(map(self._needs_no_log, self._steps)):
+                    PrivateDirectories.make_pair(self._paths.logs)
                 run.working.make(self._paths.tmp)
         except OSError as error:
             failure = class_of_error(error)
             self._finish(Outcome.SETUP_FAILED, _os_reason(error), failure=failure)
         except HvmpiError as error:
             self._finish(Outcome.SETUP_FAILED, str(error))
+
+    def _needs_no_log(self, step: Step) -> bool:
+        """Say whether nobody misses the log of a step that ends well without a word."""
+        return not (step.leaves_files or self._workplace.settings.keep_logs)
 
     def advance(self) -> bool:
         """Do what can be done; say whether anything could."""
@@ -163,6 +168,7 @@ class Attempt:
                 servers=run.servers,
                 timeout=max(self._deadline - time.monotonic(), 0.0),
                 memory_mb=job_memory(run.settings),
+                all_logs=run.paths.logs if self._needs_no_log(step) else None,
             )
         except OSError as error:
             self._not_started(step, error)
@@ -294,6 +300,12 @@ class Attempt:
         outputs: tuple[Output, ...] = (),
         events_out: int = -1,
     ) -> None:
+        if self._has_directories:
+            self._workplace.working.leave(self._paths.tmp)
+        if where and outcome is not Outcome.DONE:
+            with contextlib.suppress(OSError):
+                # Of one that said nothing.
+                self._paths.logs.mkdir(0o700, parents=True, exist_ok=True)
         self.report = Report(
             job=self.job.number,
             attempt=self.job.attempt,

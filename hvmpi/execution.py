@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -31,6 +32,9 @@ class Execution:
         Gets what it says; the step's own log unless given.
     memory_mb : int, optional
         What its processes may use together until it is ended.
+    all_logs : Path, optional
+        Directory of all logs, if that of a step that ends well without a word is of no use: making
+        and removing it takes longer than starting a process.
 
     Attributes
     ----------
@@ -52,6 +56,7 @@ class Execution:
         timeout: float,
         log: Path | None = None,
         memory_mb: int | None = None,
+        all_logs: Path | None = None,
     ) -> None:
         self._step = step
         self._directory = step.directory or paths.tmp
@@ -72,13 +77,17 @@ class Execution:
             else child_environment(paths.tmp, step.environment, servers.inherited)
         )
         warm = step.warm if servers.serves_warm(step.warm) else None
+        self._log = log or paths.step_log(step.name)
+        server = servers.for_step(warm, environment) if warm else servers.for_programs()
+        self._blank = server.blank_log(all_logs) if all_logs else ""
         self._payload = Payload(
             step.argv,
             environment=environment,
             directory=self._directory,
-            log=log or paths.step_log(step.name),
+            log=self._log,
             timeout=timeout,
-            server=servers.for_step(warm, environment) if warm else servers.for_programs(),
+            server=server,
+            blank=self._blank,
             memory_mb=memory_mb,
             warm=warm,
         )
@@ -97,6 +106,10 @@ class Execution:
         """
         result = self._payload.poll()
         if result is not None:
+            if result.lost and self._blank:
+                with contextlib.suppress(OSError):
+                    self._log.parent.mkdir(0o700, parents=True, exist_ok=True)
+                    Path(self._blank).rename(self._log)
             self._keep()
         return result
 

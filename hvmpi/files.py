@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,7 @@ class PrivateDirectories:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: set[str] = set()
+        self._left: list[Path] = []
 
     def make(self, directory: Path) -> None:
         """Make a directory, empty; what is there of it goes.
@@ -70,15 +72,33 @@ class PrivateDirectories:
         OSError
             As `make_private`.
         """
-        above = str(directory.parent)
+        above = str(directory).rpartition("/")[0]
         # What we made, or found to be our own, nobody else can have changed.
         if above in self._known:
+            while self._left:
+                with contextlib.suppress(OSError):
+                    left = self._left.pop()
+                    if _is_as_new(left):
+                        # Making a directory costs ten times as much, and removing it waits for
+                        # the disk.
+                        left.rename(directory)
+                        return
+                self.remove(left)
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 directory.mkdir(0o700)
                 return
         shutil.rmtree(directory, ignore_errors=True)
         make_private(directory, self._root)
         self._known.add(above)
+
+    def leave(self, directory: Path) -> None:
+        """Have a directory that is of no use any more removed, or made the next one."""
+        self._left.append(directory)
+
+    def clear(self) -> None:
+        """Remove what was left."""
+        while self._left:
+            self.remove(self._left.pop())
 
     @staticmethod
     def make_pair(directory: Path) -> None:
@@ -96,6 +116,13 @@ class PrivateDirectories:
             directory.rmdir()
         except OSError:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_as_new(directory: Path) -> bool:
+    found = os.lstat(directory)
+    own = found.st_mode == stat.S_IFDIR | 0o700 and found.st_uid == os.geteuid()
+    with os.scandir(directory) as entries:
+        return own and next(entries, None) is None
 
 
 def write_private(path: Path, text: str) -> None:

@@ -12,9 +12,8 @@ from typing import Any
 
 from hvmpi.engine import Warm
 from hvmpi.memory import Meter
-from hvmpi.payload_server import KILL, START, TERM
+from hvmpi.payload_server import KILL, TERM
 from hvmpi.servers import PayloadServer
-from hvmpi.session import MARK
 
 __all__ = ["Payload", "PayloadResult"]
 
@@ -87,6 +86,9 @@ class Payload:
         What all its processes may use together until it is ended.
     warm : Warm, optional
         What the server does in the place of `argv`, with its libraries loaded.
+    blank : str, optional
+        The server's blank log: `log` is made of it unless the payload ends well, at once, and
+        without a word.
 
     Raises
     ------
@@ -105,6 +107,7 @@ class Payload:
         server: PayloadServer,
         memory_mb: int | None = None,
         warm: Warm | None = None,
+        blank: str = "",
     ) -> None:
         # By the payload's own PATH.
         program = shutil.which(argv[0], path=environment.get("PATH"))
@@ -122,13 +125,13 @@ class Payload:
         self._end: dict[str, Any] | None = None
         self._server = server
         self._meter = Meter(memory_mb)
-        server.ask(
-            START,
+        server.start(
+            environment,
             program=program,
             argv=argv,
-            environment={**environment, MARK: str(server.pid)},
             directory=str(directory),
             log=str(log),
+            blank=blank,
             module=warm.module if warm else "",
             words=warm.argv if warm else (),
             load=warm.load if warm else (),

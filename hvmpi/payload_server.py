@@ -39,7 +39,8 @@ _LINGER_S = 10.0
 """What was killed so long ago and is there still is held by the kernel."""
 _PAUSE_S = 0.02
 _LARGEST_PAUSE_S = 1.0
-_CHUNK = 1 << 18
+_CHUNK = 1 << 14
+"""More than a request; room for it is made for each one that is heard."""
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Meant for ranks or whole hosts: what a payload is to hear comes from its worker."""
@@ -65,6 +66,10 @@ class _Server:
         self._began = self._ended = 0.0
         self._told = False
         self._end: dict[str, Any] | None = None
+        self._environment: dict[str, str] = {}
+        self._log = ""
+        self._blank: int | None = None
+        self._blank_name = ""
         self._own = os.getpid()
         self._wakes = os.pipe()
         for handle in self._wakes:
@@ -80,6 +85,11 @@ class _Server:
         poll.register(self._worker, select.POLLIN)
         poll.register(self._wakes[0], select.POLLIN)
         while True:
+            if not self._first:
+                # Nobody else has anything to say.
+                if not self._listen():
+                    break
+                continue
             for handle, _ in poll.poll(self._patience_ms()):
                 if handle == self._wakes[0]:
                     os.read(handle, 4096)
@@ -88,10 +98,9 @@ class _Server:
                     return
             if self._first:
                 self._look()
+        self._end_all()
 
     def _patience_ms(self) -> int | None:
-        if not self._first:
-            return None
         if self._end is not None:
             return round(1000 * _PAUSE_S)
         return None if self._told else round(1000 * _SHORT_S)
@@ -120,22 +129,65 @@ class _Server:
 
     def _start(self, request: dict[str, Any]) -> None:
         self._end, self._told = None, False
+        # What it is told of an end is kept until it asks.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
         try:
-            log = os.open(request["log"], _APPEND, 0o600)
+            log = self._open_log(request["log"], request["blank"])
             try:
                 self._first = self._begin(request, log)
             finally:
-                os.close(log)
+                if log != self._blank:
+                    os.close(log)
                 os.chdir("/")
         except OSError as error:
             self._first = 0
             self._answer(failed=error.errno, why=error.strerror, name=str(error.filename or ""))
             return
-        self._began = time.monotonic()
+        self._await_a_short_one()
+
+    def _await_a_short_one(self) -> None:
+        """Wait for the end of a payload, deaf for the worker as long as it is short."""
+        self._began = now = time.monotonic()
+        while self._first and self._end is None and now < self._began + _SHORT_S:
+            signal.sigtimedwait((signal.SIGCHLD,), self._began + _SHORT_S - now)
+            self._look()
+            now = time.monotonic()
+        if self._first:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
+            self._look()
+
+    def _open_log(self, log: str, blank: str) -> int:
+        """Open a payload's log: where one may be done without, a blank that gets its name later."""
+        self._log = log if blank else ""
+        if not blank:
+            return os.open(log, _APPEND, 0o600)
+        if self._blank is None:
+            self._blank = os.open(blank, _APPEND, 0o600)
+            self._blank_name = blank
+        return self._blank
+
+    def _place_log(self) -> None:
+        """Give the blank its name as a log."""
+        if self._blank is None or not self._log:
+            return
+        from pathlib import Path
+
+        log, self._log = Path(self._log), ""
+        with contextlib.suppress(OSError):
+            log.parent.mkdir(0o700, parents=True, exist_ok=True)
+            Path(self._blank_name).rename(log)
+        os.close(self._blank)
+        self._blank = None
+
+    def _has_said(self) -> bool:
+        return self._blank is not None and os.fstat(self._blank).st_size > 0
 
     def _begin(self, request: dict[str, Any], log: int) -> int:
         os.chdir(request["directory"])
-        environment = request["environment"]
+        if request["afresh"]:
+            self._environment.clear()
+        self._environment.update(request["environment"])
+        environment = self._environment
         if request["module"]:
             self._load(request["module"], request["load"], log)
             # What has threads cannot be forked: they may hold what the child will wait for.
@@ -158,6 +210,7 @@ class _Server:
                 file_actions=actions,
                 setsid=True,
                 setsigdef=_TO_DEFAULT,
+                setsigmask=(),
             )
 
         try:
@@ -187,10 +240,10 @@ class _Server:
             signal.set_wakeup_fd(-1)
             for number in (*_IGNORED, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
             for handle in (1, 2):
                 os.dup2(log, handle)
-            for handle in (log, self._worker.fileno(), *self._wakes):
+            for handle in {log, self._blank or log, self._worker.fileno(), *self._wakes}:
                 os.close(handle)
             then()
         except BaseException:
@@ -230,10 +283,13 @@ class _Server:
             _signal_all(signal.SIGKILL)
             left = self._reap()
         if self._end is not None and (not left or now > self._ended + _LINGER_S):
+            if left or self._end["code"] or self._has_said():
+                self._place_log()
             self._answer(**self._end, left=left)
             self._first = 0
         elif self._end is None and not self._told and now > self._began + _SHORT_S:
             self._told = True
+            self._place_log()
             self._answer(started=self._first)
 
     def _reap(self) -> bool:
@@ -254,6 +310,11 @@ class _Server:
         return False
 
     def _end_all(self) -> None:
+        if self._first:
+            self._place_log()
+        elif self._blank is not None:
+            with contextlib.suppress(OSError):
+                os.remove(self._blank_name)  # noqa: PTH107 - a server of programs has no pathlib
         # As long as we are there, so is the session of all that bears our mark.
         pause = _PAUSE_S
         while self._reap():

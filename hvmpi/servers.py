@@ -20,17 +20,19 @@ from hvmpi import payload_server
 from hvmpi.engine import Warm
 from hvmpi.environment import inherited_environment
 from hvmpi.guardian import Guardian, telling
-from hvmpi.session import end_session
+from hvmpi.payload_server import START
+from hvmpi.session import MARK, end_session
 
 __all__ = ["PayloadServer", "Servers"]
 
 _OOM_SCORE = 500
 """Added to a rank's own: where memory runs out, the kernel takes a payload first, never a rank."""
 _OOM_SCORE_MOST = 1000
+_HOST = socket.gethostname()
 _SEND_S = 10
 _LEAVES_S = 5.0
 _PAUSE_S = 0.002
-_CHUNK = 1 << 16
+_CHUNK = 1 << 12
 
 _PLAIN = (sys.executable, "-I", "-S", payload_server.__file__)
 # Without the working directory in the path, which is another for each step.
@@ -75,6 +77,7 @@ class PayloadServer:
         self.usable = True
         self.lost = self.begun = False
         self._heard = b""
+        self._environment: dict[str, str] = {}
         self._guardian = guardian
         self._socket, theirs = socket.socketpair()
         # One that is stopped must not hold this process up.
@@ -94,6 +97,7 @@ class PayloadServer:
                 pass_fds=(theirs.fileno(),),
             )
         guardian.opened(self.pid)
+        self._mark = str(self.pid)
         self.close = weakref.finalize(self, _close, self._socket, self._process, guardian)
 
     @property
@@ -104,6 +108,32 @@ class PayloadServer:
     def fileno(self) -> int:
         """Give the descriptor that can be read when there is an answer."""
         return self._socket.fileno()
+
+    def start(self, environment: Mapping[str, str], **values: Any) -> None:
+        """Ask for a payload; of its environment is said what differs from that of the one before.
+
+        Parameters
+        ----------
+        environment : mapping
+            The whole of it, but for the mark of this server.
+        **values
+            What else is asked for.
+        """
+        known, environment = self._environment, {**environment, MARK: self._mark}
+        afresh = not known.keys() <= environment.keys()
+        told = environment if afresh else dict(environment.items() - known.items())
+        self._environment = environment
+        self.ask(START, environment=told, afresh=afresh, **values)
+
+    def blank_log(self, logs: Path) -> str:
+        """Name a log that gets its name when there is something to be read in it, or to be told.
+
+        Parameters
+        ----------
+        logs : Path
+            Directory of all logs.
+        """
+        return f"{logs}/.{_HOST}.{self._mark}.blank"
 
     def ask(self, what: str, **values: Any) -> None:
         """Ask for something of `hvmpi.payload_server`; `answers` tells if it is dead."""
