@@ -143,6 +143,8 @@ class Attempt:
                 self._finish(Outcome.INTERRUPTED, self._interrupted)
             elif self._steps:
                 self._start(self._steps[0])
+                # A payload that has just begun has nothing to say.
+                return self._execution is None
             else:
                 self._deliver()
             return True

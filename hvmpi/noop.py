@@ -52,6 +52,7 @@ class NoopEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         train = ("train",) if self._is_told("{train}") else ()
+        self._fills = any("{" in word for word in settings.noop_command)
         self.products: tuple[str, ...] = ("evnt", "library", "aod", *train)
 
     def _is_told(self, placeholder: str) -> bool:
@@ -113,6 +114,8 @@ class NoopEngine:
         command = self._settings.noop_command
         if not command:
             return ()
+        if not self._fills:
+            return (Step("noop", command),)
         filled = {
             "{job}": str(job.number),
             "{attempt}": str(job.attempt),
