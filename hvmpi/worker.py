@@ -279,10 +279,12 @@ def serve(channel: Channel) -> bool:
             worker.abandon("mpirun is gone", silently=True)
         if worker.orphaned_at is not None and time.monotonic() - worker.orphaned_at > _ORPHAN_S:
             return False
-        if worker.step():
+        happened = worker.step()
+        if happened:
             idle.reset()
-        else:
-            idle.wait(worker.wakes())
+        wakes = worker.wakes()
+        if wakes or not happened:
+            idle.wait(wakes)
     if worker.orphaned_at is not None:
         return False
     part(channel)
