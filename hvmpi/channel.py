@@ -69,6 +69,7 @@ class Idle:
     """
 
     _SHORTEST = 0.0002
+    _UNHURRIED = 0.003
     _LONGEST = 0.01
     _GROWTH = 1.3
 
@@ -86,9 +87,9 @@ class Idle:
         time.sleep(self._pause)
         self._pause = min(self._pause * self._GROWTH, self._LONGEST)
 
-    def reset(self) -> None:
+    def reset(self, *, in_no_hurry: bool = False) -> None:
         """Make the next pause the shortest: something happened."""
-        self._pause = self._SHORTEST
+        self._pause = self._UNHURRIED if in_no_hurry else self._SHORTEST
 
 
 class MpiChannel:

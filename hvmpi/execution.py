@@ -60,12 +60,12 @@ class Execution:
     ) -> None:
         self._step = step
         self._directory = step.directory or paths.tmp
-        self._kept = paths.logs / step.name
+        self._logs = paths.logs
         self._memory_mb = memory_mb
         self.lost: OSError | None = None
         if step.leaves:
             # A report of an execution before this one must not be taken for its own.
-            shutil.rmtree(self._kept, ignore_errors=True)
+            shutil.rmtree(paths.logs / step.name, ignore_errors=True)
         if step.directory is not None:
             shutil.rmtree(step.directory, ignore_errors=True)
             step.directory.mkdir(mode=0o700, parents=True)
@@ -134,7 +134,7 @@ class Execution:
             # A link would point to nothing where it is brought, or to what is not the step's.
             if path.is_symlink() or not path.is_file():
                 continue
-            kept = self._kept / path.relative_to(self._directory)
+            kept = self._logs / self._step.name / path.relative_to(self._directory)
             try:
                 _move(path, kept)
             except OSError as error:

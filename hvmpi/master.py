@@ -45,6 +45,9 @@ _SNAPSHOT_SHARE = 50.0
 _LEAVE_S = 15.0
 _MUTE_S = 600.0
 """How long a rank may take to start."""
+_ENOUGH = 2
+"""Jobs given to a rank, of which it runs one: those that wait last longer than an unhurried pause
+(`hvmpi.ahead`)."""
 _PATIENCE_S = 0.1
 """How long a job may wait behind another while a rank is idle: to ask for it takes time, too."""
 
@@ -379,6 +382,12 @@ class Master:
             for rank in range(1, self._channel.size):
                 self._channel.send(rank, Stop(self._stopping or "the campaign is over"))
 
+    @property
+    def ranks_have_enough(self) -> bool:
+        """Whether ranks can do without an answer for a while, having jobs given ahead."""
+        given = self._ledger.counts[JobState.RUNNING]
+        return given >= _ENOUGH * max(len(self._present), 1)
+
     def end(self) -> int:
         """Write the completion record and the last snapshot; give the exit code."""
         counts = self._ledger.counts
@@ -450,7 +459,7 @@ def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = 
             if beside is not None and not beside.left:
                 happened |= beside.step()
             if happened:
-                idle.reset()
+                idle.reset(in_no_hurry=master.ranks_have_enough)
             else:
                 idle.wait(beside.wakes() if beside is not None else ())
         return Ending(master.end(), master.left_behind)
