@@ -36,7 +36,7 @@ Rate = Callable[[Path], float]
 
 def measure(given: Measurement) -> Measured:
     """Compare rates."""
-    noop = _ours(given, given.size((1000, 21_000), (200, 3200)))
+    noop = _ours(given, given.size((1000, 81_000), (200, 3200)))
     spawning = _ours(
         given,
         given.size((100, 1100), (20, 220)),
