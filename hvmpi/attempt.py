@@ -248,6 +248,10 @@ class Attempt:
             self._finish(Outcome.SETUP_FAILED, reason, exit_code, failure=failure, where=log)
             return
         if verdict.outcome is not Outcome.DONE:
+            with contextlib.suppress(OSError):
+                # Of one that ended well without a word, but did not what it was asked for.
+                PrivateDirectories.make_pair(self._paths.logs)
+                (self._paths.logs / log).touch(0o600)
             self._finish(
                 verdict.outcome,
                 verdict.reason,
@@ -304,10 +308,6 @@ class Attempt:
     ) -> None:
         if self._has_directories:
             self._workplace.working.leave(self._paths.tmp)
-        if where and outcome is not Outcome.DONE:
-            with contextlib.suppress(OSError):
-                # Of one that said nothing.
-                self._paths.logs.mkdir(0o700, parents=True, exist_ok=True)
         self.report = Report(
             job=self.job.number,
             attempt=self.job.attempt,

@@ -78,6 +78,7 @@ class PayloadServer:
         self.lost = self.begun = False
         self._heard = b""
         self._environment: dict[str, str] = {}
+        self._blank = ""
         self._guardian = guardian
         self._socket, theirs = socket.socketpair()
         # One that is stopped must not hold this process up.
@@ -133,7 +134,16 @@ class PayloadServer:
         logs : Path
             Directory of all logs.
         """
-        return f"{logs}/.{_HOST}.{self._mark}.blank"
+        self._blank = f"{logs}/.{_HOST}.{self._mark}.blank"
+        return self._blank
+
+    def dismiss(self) -> None:
+        """Let it end all that it started, and go; it leaves nothing behind."""
+        self.close()
+        if self._blank:
+            # It was killed.
+            with contextlib.suppress(OSError):
+                Path(self._blank).unlink()
 
     def ask(self, what: str, **values: Any) -> None:
         """Ask for something of `hvmpi.payload_server`; `answers` tells if it is dead."""
@@ -278,7 +288,7 @@ class Servers:
 
     def _drop(self, server: PayloadServer | None) -> None:
         if server is not None:
-            server.close()
+            server.dismiss()
 
 
 def _own_oom_score() -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hvmpi.files import make_private, sha256_of, write_whole
+from hvmpi.files import PrivateDirectories, make_private, sha256_of, write_whole
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -70,3 +72,55 @@ def test_a_place_of_another_user_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PermissionError, match="another user"):
         make_private(run / "0000/job", run)
     assert list(run.iterdir()) == []
+
+
+def test_a_private_directory_that_is_left_as_it_was_made_becomes_the_next(tmp_path: Path) -> None:
+    working = PrivateDirectories(tmp_path / "run")
+    first, second = tmp_path / "run/0000/job0", tmp_path / "run/0000/job1"
+    working.make(first)
+    made = first.stat().st_ino
+    working.leave(first)
+    working.make(second)
+    assert (second.stat().st_ino, first.exists()) == (made, False)
+    working.leave(second)
+    working.clear()
+    assert list((tmp_path / "run/0000").iterdir()) == []
+
+
+def left_with_a_file(directory: Path) -> None:
+    (directory / "core").touch()
+
+
+def left_open_to_all(directory: Path) -> None:
+    directory.chmod(0o777)
+
+
+def left_as_a_link(directory: Path) -> None:
+    directory.rmdir()
+    directory.symlink_to("/")
+
+
+@pytest.mark.parametrize("change", [left_with_a_file, left_open_to_all, left_as_a_link, Path.rmdir])
+def test_a_private_directory_that_was_changed_does_not_become_the_next(
+    tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    working = PrivateDirectories(tmp_path / "run")
+    first, second = tmp_path / "run/0000/job0", tmp_path / "run/0000/job1"
+    working.make(first)
+    change(first)
+    working.leave(first)
+    working.make(second)
+    assert stat.S_IMODE(second.lstat().st_mode) == 0o700
+    assert list(second.iterdir()) == []
+
+
+def test_a_private_directory_takes_the_place_of_what_is_there(tmp_path: Path) -> None:
+    working = PrivateDirectories(tmp_path / "run")
+    first, second = tmp_path / "run/0000/job0", tmp_path / "run/0000/job1"
+    working.make(first)
+    second.mkdir()
+    (second / "old").touch()
+    working.leave(first)
+    working.make(second)
+    assert list(second.iterdir()) == []
+    assert not first.exists()

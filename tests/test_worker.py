@@ -31,7 +31,7 @@ from hvmpi.messages import (
 )
 from hvmpi.settings import load
 from hvmpi.worker import Worker
-from tests.conftest import LIMIT_S, Place, shell, wait_for
+from tests.conftest import LIMIT_S, Place, noop, shell, wait_for
 
 
 class Bench:
@@ -75,8 +75,17 @@ class Bench:
 
 def bench_of(place: Place, script: str, *words: str) -> Bench:
     place.event_file("304795.4.1", range(1, 5))
+    return bench_of_command(place, *shell(script), *words)
+
+
+def bench_without_output(place: Place, script: str, *words: str) -> Bench:
+    place.event_file("304795.4.1", range(1, 5))
+    return bench_of_command(place, *noop("/bin/sh", "-c", script), *words)
+
+
+def bench_of_command(place: Place, *words: str) -> Bench:
     given = ["--evnt-dir=evnt", "--job-size=2", f"--run-dir={place.run_dir}", *words]
-    settings = load("reconstruct", [*given, *shell(script)])
+    settings = load("reconstruct", given)
     engine = make_engine(settings)
     return Bench(begin_run(settings, engine, make_plan(settings, engine)))
 
@@ -454,3 +463,46 @@ def test_a_file_system_that_stalls_costs_the_job_a_lost_attempt(
     over.set()
     assert (report.outcome, report.failure) == (Outcome.SETUP_FAILED, FailureClass.PASSING)
     assert "No answer of the file system in 0.2 s" in report.reason
+
+
+SAYS = {
+    "nothing": ("/bin/true", None),
+    "nothing, and fails": ("exit 3", ""),
+    "something": ("echo said", "said\n"),
+    "nothing, for a while": ("sleep 0.1", ""),
+    "something after a while": ("sleep 0.1; echo said", "said\n"),
+}
+
+
+@pytest.mark.parametrize(("script", "said"), SAYS.values(), ids=SAYS)
+def test_a_log_is_made_unless_a_step_ends_well_at_once_without_a_word(
+    place: Place, script: str, said: str | None
+) -> None:
+    bench = bench_without_output(place, script)
+    bench.welcome()
+    for number in (0, 1):
+        bench.report(bench.job(number))
+        log = bench.run.paths.attempt(number, 1).step_log("noop")
+        assert (log.read_text() if log.exists() else None) == said
+        assert log.parent.exists() == (said is not None)
+    bench.end.send(1, Stop("over"))
+    assert bench.answer() == Goodbye()
+    assert list(bench.run.paths.logs.glob(".*")) == []
+
+
+def test_a_silent_step_has_a_log_where_logs_are_kept(place: Place) -> None:
+    bench = bench_without_output(place, "true", "--keep-logs")
+    bench.welcome()
+    bench.report(bench.job())
+    assert bench.run.paths.attempt(0, 1).step_log("noop").read_text() == ""
+
+
+def test_what_a_step_said_is_kept_when_the_server_that_started_it_is_killed(place: Place) -> None:
+    bench = bench_without_output(place, "echo said; kill -9 $PPID; sleep 600")
+    bench.welcome()
+    report = bench.report(bench.job())
+    assert (report.outcome, report.failure) == (Outcome.SETUP_FAILED, FailureClass.PASSING)
+    assert bench.run.paths.attempt(0, 1).step_log("noop").read_text() == "said\n"
+    bench.end.send(1, Stop("over"))
+    assert bench.answer() == Goodbye()
+    assert list(bench.run.paths.logs.glob(".*")) == []

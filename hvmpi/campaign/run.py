@@ -179,6 +179,8 @@ class Run:
                 if part not in wanted:
                     with contextlib.suppress(FileNotFoundError):
                         part.unlink()
+        for blank in self.paths.logs.glob(".*.blank"):
+            blank.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             shutil.rmtree(self.paths.tmp)
 
