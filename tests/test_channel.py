@@ -131,13 +131,14 @@ if channel.rank == 2:
     assert over
 else:
     failed, said = [], []
-    while len(said) < 2 and time.monotonic() < deadline:
+    while not (failed and (2, 1) in said) and time.monotonic() < deadline:
         said += [(rank, message.pid) for rank, message in channel.receive()]
         failed += channel.failed()
         channel.send(1, Stop("nobody hears"))
         channel.post()
         time.sleep(0.001)
-    assert (failed, said) == ([1], [(1, 1), (2, 1)]), (failed, said)
+    # Of what was cut off nothing comes, or all of it: it may have been out a moment before.
+    assert failed == [1] and [one for one in said if one != (1, 2)] == [(1, 1), (2, 1)], said
     channel.send(2, Stop("over"))
     channel.flush(10.0)
     print("survived", flush=True)
