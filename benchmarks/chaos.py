@@ -566,7 +566,7 @@ def crash(jobs: int, seed: int, folder: Path) -> Crashes:
 
 def _table(results: Sequence[Result]) -> Iterator[str]:
     yield (
-        f"{'victim':<11}{'what':<18}{'runs':>5}{'hit':>5}{'rerun':>6}{'restarts':>9}"
+        f"{'victim':<15}{'what':<18}{'runs':>5}{'hit':>5}{'rerun':>6}{'restarts':>9}"
         f"{'verified':>9}{'median s':>9}{'worst s':>8}{'opens':>8}{'errors':>7}{'oldest s':>9}"
     )
     groups = [
@@ -582,7 +582,7 @@ def _table(results: Sequence[Result]) -> Iterator[str]:
         if group:
             walls = [one.wall_s for one in group]
             yield (
-                f"{victim_name:<11}{blow_name:<18}{len(group):>5}{sum(r.hit for r in group):>5}"
+                f"{victim_name:<15}{blow_name:<18}{len(group):>5}{sum(r.hit for r in group):>5}"
                 f"{sum(r.reruns for r in group):>6}{sum(r.restarts for r in group):>9}"
                 f"{sum(not r.problems for r in group):>9}{statistics.median(walls):>9.1f}"
                 f"{max(walls):>8.1f}{sum(r.opens for r in group):>8}"
