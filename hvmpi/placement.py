@@ -208,11 +208,6 @@ class Placement:
         """Say whether a rank works here, silent or not."""
         return rank in self._host_of
 
-    def running(self, rank: int) -> Given | None:
-        """Give the attempt that a rank runs, or ran when it fell silent."""
-        given = self._given.get(rank)
-        return given[0] if given else None
-
     def given(self, rank: int) -> list[Given]:
         """Give the attempts that a rank has, or had when it fell silent: the first one runs."""
         return list(self._given.get(rank, ()))

@@ -20,12 +20,13 @@ from hypothesis import HealthCheck, settings
 from hvmpi.__main__ import main
 from hvmpi.campaign import journal
 from hvmpi.campaign.ledger import Ledger
+from hvmpi.campaign.paths import AttemptPaths
 from hvmpi.campaign.replay import replay
 from hvmpi.campaign.status import Status, read_status
 from hvmpi.environment import child_environment
 from hvmpi.guardian import Guardian
 from hvmpi.payload import Payload, PayloadResult
-from hvmpi.servers import PayloadServer
+from hvmpi.servers import PayloadServer, Servers
 
 # Draws are slow where the machine has other work; that is no fault of theirs.
 settings.register_profile("hvmpi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -253,6 +254,25 @@ def clean_environment() -> dict[str, str]:
     """Give this process's environment without what launchers and users of hvmpi put there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
     return kept | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> AttemptPaths:
+    """Make the places of an attempt."""
+    made = AttemptPaths(logs=tmp_path / "logs", tmp=tmp_path / "tmp")
+    made.logs.mkdir()
+    made.tmp.mkdir()
+    return made
+
+
+@pytest.fixture
+def servers() -> Iterator[Servers]:
+    """Give the payload servers of a worker."""
+    guardian = Guardian()
+    made = Servers(guardian, nice=5)
+    yield made
+    made.dismiss()
+    guardian.dismiss()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import pytest
 from hvmpi.campaign.paths import AttemptPaths
 from hvmpi.engine import Step
 from hvmpi.execution import Execution
-from hvmpi.guardian import Guardian
 from hvmpi.payload import PayloadResult
 from hvmpi.servers import Servers
 from hvmpi.session import MARK
@@ -26,23 +24,6 @@ SEEN = (
     "import json, os;"
     "json.dump([dict(os.environ), os.getcwd(), os.listdir()], open('seen.json', 'w'))"
 )
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> AttemptPaths:
-    made = AttemptPaths(logs=tmp_path / "logs", tmp=tmp_path / "tmp")
-    made.logs.mkdir()
-    made.tmp.mkdir()
-    return made
-
-
-@pytest.fixture
-def servers() -> Iterator[Servers]:
-    guardian = Guardian()
-    made = Servers(guardian, nice=5)
-    yield made
-    made.dismiss()
-    guardian.dismiss()
 
 
 def start(step: Step, paths: AttemptPaths, servers: Servers, timeout: float = 60.0) -> Execution:

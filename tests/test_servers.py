@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,22 +103,10 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def paths(tmp_path: Path) -> AttemptPaths:
-    made = AttemptPaths(logs=tmp_path / "logs", tmp=tmp_path / "tmp")
-    made.logs.mkdir()
-    made.tmp.mkdir()
+def paths(paths: AttemptPaths, tmp_path: Path) -> AttemptPaths:
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "the_step.py").write_text(STEP)
-    return made
-
-
-@pytest.fixture
-def servers() -> Iterator[Servers]:
-    guardian = Guardian()
-    made = Servers(guardian, nice=5)
-    yield made
-    made.dismiss()
-    guardian.dismiss()
+    return paths
 
 
 def step_of(paths: AttemptPaths, *words: str, load: tuple[tuple[str, ...], ...] = ()) -> Step:

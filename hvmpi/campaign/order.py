@@ -15,7 +15,6 @@ _FIRST_LOOK = 16
 _LAST_LOOK = 4096
 """Done jobs at which what was measured so far is taken into account, each time twice as many."""
 
-
 _STEPS = 1000.0
 _LEAST_S = 1e-6
 
