@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import shutil
@@ -314,3 +315,47 @@ def event_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def evnt_dir(place: Place, event_files: Path) -> Path:
     """A copy of the real event files that a test may spoil."""
     return Path(shutil.copytree(event_files, place.root / "evnt"))
+
+
+FINISHED = """\
+seed = 20261129
+num-batches = 2
+batch-size = 6
+job-size = 6
+
+[[sample]]
+name = "signal"
+process = "gghss"
+run-number = 304815
+
+[[sample]]
+name = "qcd"
+process = "qcd"
+run-number = 600003
+"""
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> RunOnDisk:
+    """A campaign of the open chain that is done, signal and QCD: to be looked at, not touched.
+
+    One for all processes of a session of tests.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    root.mkdir(exist_ok=True)
+    with (root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        config = root / "finished.toml"
+        if not config.exists():
+            config.write_text(FINISHED)
+            subprocess.run(
+                [sys.executable, "-m", "hvmpi", "-c", config, f"--run-dir={root / 'runs'}"],
+                check=True,
+                env=clean_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                timeout=LIMIT_S,
+            )
+    (directory,) = (root / "runs").iterdir()
+    return RunOnDisk(directory)
