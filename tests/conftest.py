@@ -319,19 +319,21 @@ def evnt_dir(place: Place, event_files: Path) -> Path:
 
 FINISHED = """\
 seed = 20261129
-num-batches = 2
-batch-size = 6
 job-size = 6
 
 [[sample]]
 name = "signal"
 process = "gghss"
 run-number = 304815
+num-batches = 2
+batch-size = 6
 
 [[sample]]
 name = "qcd"
 process = "qcd"
 run-number = 600003
+num-batches = 2
+batch-size = 6
 """
 
 
