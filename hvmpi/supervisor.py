@@ -119,12 +119,9 @@ class Supervisor:
         self._launcher.check(self._hosts)
         self._environ = self._launcher.environment(environ)
         self._environ.pop(RESTART, None)
-        self._terminal = find_terminal(environ)
-        if self._terminal is not None:
-            # For a rank 0 on another machine.
-            self._environ[TERMINAL] = self._terminal.words
-        else:
-            self._environ.pop(TERMINAL, None)
+        # A rank 0 on another machine cannot look at it.
+        terminal = find_terminal(environ)
+        self._environ[TERMINAL] = terminal.words if terminal else ""
         self._run_dir = Path(settings.run_dir)
         self._directory: Path | None = None
         self._began = time.monotonic()
@@ -187,9 +184,6 @@ class Supervisor:
         with self._launcher.hostfile(self._launch.hostfile, hosts) as hostfile:
             command = self._launcher.command(hostfile, self._ranks(hosts), argv, names)
             code, killed = self._mpirun.run(command, environ, pulse.look)
-        if self._terminal is not None:
-            # Of a rank 0 that was killed the bar is left, and the cursor behind it.
-            print("\r\x1b[K", end="", flush=True)
         pulse.look()
         if pulse.begun:
             self._directory = pulse.directory

@@ -1,4 +1,8 @@
-"""A bar at the foot of the terminal of who watches a campaign."""
+"""A bar at the foot of the terminal of who watches a campaign.
+
+The cursor waits in the line below it: mpirun of Open MPI 5 hands on whole lines only, and what it
+says itself when it or rank 0 is killed begins in a line of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import sys
 import time
 
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -41,6 +45,7 @@ class Bar(Quiet):
         self._terminal = terminal
         self._said: list[str] = []
         self._next = 0.0
+        self._drawn: RenderableType = ""
         console = _Console(terminal)
         self._live = Live(
             console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
@@ -67,12 +72,14 @@ class Bar(Quiet):
         if whole:
             self._draw()
         self._print_said()
+        self._live.update(self._drawn)
         self._live.stop()
 
     def _draw(self) -> None:
         columns = self._live.console.width = self._terminal.width()
         self._print_said()
-        self._live.update(_drawn(self._pace.look(), columns), refresh=True)
+        self._drawn = _drawn(self._pace.look(), columns)
+        self._live.update(Group(self._drawn, ""), refresh=True)
 
     def _print_said(self) -> None:
         if self._said:
@@ -91,7 +98,6 @@ class _Console(Console):
             force_interactive=True,
             color_system="standard" if terminal.colour else None,
             width=terminal.columns,
-            height=1,
             # That it can move its cursor is known; TERM may be that of another machine's ssh.
             _environ={"TERM": "xterm"},
         )
