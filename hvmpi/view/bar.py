@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import time
 
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -27,8 +26,9 @@ _NAME = "hvmpi:"
 _REDRAW_S = 0.25
 _COSTS = 100.0
 """Times as long as drawing took, until it is drawn again: with a million jobs that is 20 ms."""
-_LEAST = 8
-"""Columns without which a bar tells nothing."""
+_LEAST_BAR = 8
+_LEAST_COLUMNS = 60
+"""A narrower terminal gets the numbers alone."""
 
 
 class Bar(Quiet):
@@ -115,12 +115,10 @@ class _Console(Console):
 def _drawn(progress: Progress, columns: int) -> RenderableType:
     # A sign in the last column would make some terminals begin a new line.
     room = columns - len(_NAME) - 2
-    text = _told(progress, room)
-    if room - cell_len(text.plain) - 1 < _LEAST:
-        return Text(f"{_NAME} ").append_text(text)
-    done, of = progress.jobs_done, progress.jobs
-    if progress.events:
-        done, of = progress.events_done, progress.events
+    if columns < _LEAST_COLUMNS:
+        return Text(f"{_NAME} ").append_text(_told(progress, room))
+    text = _told(progress, room - _LEAST_BAR - 1)
+    done, of = progress.events_done, progress.events
     line = Table.grid(padding=(0, 1, 0, 0), expand=True)
     line.add_column()
     line.add_column(ratio=1)
@@ -133,16 +131,18 @@ def _drawn(progress: Progress, columns: int) -> RenderableType:
 def _told(progress: Progress, room: int) -> Text:
     """Tell as much as there is room for: what matters least is left out first."""
     jobs = f"{progress.jobs_done}/{progress.jobs} jobs"
-    events = f"{progress.events_done}/{progress.events} events" if progress.events else ""
-    rate = per_time(progress.events_per_s) if progress.events_per_s else ""
+    events = f"{progress.events_done}/{progress.events}"
     left = f"{clock(progress.left_s)} left" if progress.left_s else ""
-    failed = f"{progress.failed} failed" if progress.failed else ""
-    if not progress.unfinished:
-        left = f"in {clock(progress.elapsed_s)}"
-    told = {"events": events, "jobs": jobs, "rate": rate, "left": left, "failed": failed}
-    for least in ("jobs", "rate", "failed", "left"):
+    told = {
+        "events": f"{events} events",
+        "jobs": jobs,
+        "rate": per_time(progress.events_per_s) if progress.events_per_s else "",
+        "left": left if progress.unfinished else f"in {clock(progress.elapsed_s)}",
+        "failed": f"{progress.failed} failed" if progress.failed else "",
+    }
+    for part, shorter in (("jobs", ""), ("rate", ""), ("events", events), ("left", "")):
         if len(_joined(told)) > room:
-            told[least] = ""
+            told[part] = shorter
     text = Text(_joined(told)[:room], no_wrap=True, overflow="crop")
     text.highlight_regex(r"\d+ failed", "red")
     return text

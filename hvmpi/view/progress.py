@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from types import TracebackType
@@ -122,7 +123,7 @@ def _line(progress: Progress, running: int) -> str:
 
 def clock(seconds: float) -> str:
     """Write a time as hours, minutes and seconds: ``26:04:09``."""
-    minutes, whole = divmod(round(seconds), 60)
+    minutes, whole = divmod(math.ceil(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{whole:02d}"
 
 
