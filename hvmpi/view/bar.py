@@ -24,8 +24,8 @@ __all__ = ["Bar"]
 
 _NAME = "hvmpi:"
 _REDRAW_S = 0.25
-_COSTS = 100.0
-"""Times as long as drawing took, until it is drawn again: with a million jobs that is 20 ms."""
+_COST_SHARE = 0.05
+"""Of the master's time, what drawing may take: with a million jobs it takes 20 ms."""
 _LEAST_BAR = 8
 _LEAST_COLUMNS = 60
 """A narrower terminal gets the numbers alone."""
@@ -62,10 +62,10 @@ class Bar(Quiet):
 
     def show(self, running: int, held: str) -> None:  # noqa: ARG002 - there is no room for these
         """Draw the bar."""
-        began = time.monotonic()
+        cpu_s = time.thread_time()
         self._draw()
-        ended = time.monotonic()
-        self._next = max(began + _REDRAW_S, ended + _COSTS * (ended - began))
+        pause_s = (time.thread_time() - cpu_s) / _COST_SHARE
+        self._next = time.monotonic() + max(pause_s, _REDRAW_S)
 
     def end(self, *, whole: bool) -> None:
         """Draw the bar for the last time, and leave it to what is printed next."""
