@@ -142,6 +142,22 @@ class StatusFile:
             return np.zeros(0, dtype=fields)
         return self.decoded("left_out")
 
+    def restarts(self) -> npt.NDArray[Any]:
+        """Return when the run was taken up again, and why; of files that do not say, nothing."""
+        if "restarts" not in self._file:
+            return np.zeros(0, dtype=[("time", "f8"), ("reason", object)])
+        return self.decoded("restarts")
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions that the newest start was made with; none where the file does not say."""
+        return self._file.json("versions") if self._file.has_attribute("versions") else {}
+
+    @property
+    def ended(self) -> str:
+        """Why the run ended before its end; empty if it did not, or the file does not say."""
+        return self._file.attribute("ended", str) if self._file.has_attribute("ended") else ""
+
     @property
     def launches(self) -> int:
         """Count the starts of the run; 0 where the file does not say."""

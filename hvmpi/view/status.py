@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ import numpy.typing as npt
 
 from hvmpi.campaign.jobs import JobState, Kind
 from hvmpi.campaign.overview import Failing, Overview
-from hvmpi.campaign.paths import PRODUCTS, RunPaths
+from hvmpi.campaign.products import products_of
 from hvmpi.campaign.status import look_at_current
 from hvmpi.options import BY_NAME
 from hvmpi.view.failures import LogPlace, hosts_left_out, title
@@ -139,28 +136,12 @@ def _log(job: npt.NDArray[Any]) -> str:
 
 
 def _show_products(run: Overview) -> None:
-    settings = run.attributes["settings"]
-    directory = run.path.parent
-    paths = RunPaths.of(directory, evnt_dir=settings["evnt-dir"], aod_dir=settings["aod-dir"])
-    for product in PRODUCTS:
-        if product == "evnt" and settings["verb"] == "reconstruct":
-            continue
-        folder = paths.product_directory(product)
-        files = list(islice(_files(folder, product), _MOST_FILES + 1))
-        if len(files) > _MOST_FILES:
-            print(f"{product}: more than {_MOST_FILES} files, in {folder}")
-        elif files:
-            size = sum(file.stat().st_size for file in files) / 1e6
-            print(f"{product}: {len(files)} files, {size:.1f} MB, in {folder}")
+    for product in products_of(run.path.parent, run.attributes["settings"], _MOST_FILES):
+        if product.more:
+            print(f"{product.name}: more than {_MOST_FILES} files, in {product.directory}")
+        else:
+            size_mb = product.size / 1e6
+            print(
+                f"{product.name}: {product.files} files, {size_mb:.1f} MB, in {product.directory}"
+            )
     print(f"status: {run.path}")
-
-
-def _files(folder: Path, product: str) -> Iterator[os.DirEntry[str]]:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            # Derivations lie beside what they were derived from.
-            is_of_it = name.startswith("DAOD_") == (product == "daod")
-            is_of_it &= not name.startswith(".") and not name.endswith(".json")
-            if is_of_it and entry.is_file():
-                yield entry
