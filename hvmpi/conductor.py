@@ -21,6 +21,7 @@ from hvmpi.ranks import leave, leave_some_behind, world
 from hvmpi.settings import Settings, load
 from hvmpi.view.failures import hosts_left_out
 from hvmpi.view.plan import show_plan, show_rest
+from hvmpi.view.progress import show_progress
 from hvmpi.view.status import show_status
 from hvmpi.view.text import say
 
@@ -92,11 +93,12 @@ def _check_preflight(engine: Engine) -> None:
 def _master(run: Run, channel: MpiChannel | None) -> int:
     _greet(run)
     try:
-        if channel is None:
-            ours, theirs = local_pair()
-            ending = serve(run, ours, _say, worker.Worker(theirs))
-        else:
-            ending = serve(run, channel, _say)
+        with show_progress(run.settings.progress, run) as progress:
+            if channel is None:
+                ours, theirs = local_pair()
+                ending = serve(run, ours, progress, worker.Worker(theirs))
+            else:
+                ending = serve(run, channel, progress)
     finally:
         run.close()
     show_status(run.paths.directory)

@@ -32,6 +32,7 @@ from hvmpi.messages import (
 from hvmpi.outcomes import Outcomes
 from hvmpi.placement import Given, Placement
 from hvmpi.preflight import Hosts, Standing, faults, misfit
+from hvmpi.view.progress import Quiet
 from hvmpi.wallclock import WallClock
 
 __all__ = ["NO_WORKER", "Ending", "Master", "serve"]
@@ -94,7 +95,6 @@ class Master:
         self._told_to_leave: float | None = None
         self._snapshot_at = 0.0
         self._asked_back_at = 0.0
-        self._progress_at = time.monotonic()
         self.over = False
 
     @property
@@ -333,10 +333,6 @@ class Master:
             took = self._run.write_status("running")
             self._snapshot_at = now + took + max(_SNAPSHOT_S, _SNAPSHOT_SHARE * took)
             self._run.lock.refresh()
-        if now - self._progress_at > 10.0:
-            self._progress_at = now
-            self._say(self._run.progress(self._placement.ahead) + self._placement.held)
-
         if now - self._alive_at > signs_every(self._run.settings.lease):
             self._alive_at = now
             for rank in self._present:
@@ -383,6 +379,16 @@ class Master:
                 self._channel.send(rank, Stop(self._stopping or "the campaign is over"))
 
     @property
+    def running(self) -> int:
+        """Jobs that ranks work on: of those given ahead none."""
+        return self._ledger.counts[JobState.RUNNING] - self._placement.ahead
+
+    @property
+    def held(self) -> str:
+        """Which hosts are too full for new jobs, as the end of a sentence."""
+        return self._placement.held
+
+    @property
     def ranks_have_enough(self) -> bool:
         """Whether ranks can do without an answer for a while, having jobs given ahead."""
         given = self._ledger.counts[JobState.RUNNING]
@@ -424,14 +430,15 @@ class Ending:
     left_behind: frozenset[int]
 
 
-def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = None) -> Ending:
+def serve(run: Run, channel: Channel, progress: Quiet, beside: Any = None) -> Ending:
     """Run a campaign to its end.
 
     Parameters
     ----------
     run : Run
     channel : Channel
-    say : callable
+    progress : Quiet
+        Gets the lines for the person who watches, and is asked when to show how far it is.
     beside : Worker, optional
         A worker in this process, stepped in turn: the way with a single rank.
 
@@ -439,7 +446,7 @@ def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = 
     -------
     Ending
     """
-    master = Master(run, channel, say, gives_ahead=beside is None)
+    master = Master(run, channel, progress.say, gives_ahead=beside is None)
     idle = Idle()
     received: list[int] = []
 
@@ -458,6 +465,8 @@ def serve(run: Run, channel: Channel, say: Callable[[str], None], beside: Any = 
             happened = master.step()
             if beside is not None and not beside.left:
                 happened |= beside.step()
+            if progress.due():
+                progress.show(master.running, master.held)
             if happened:
                 idle.reset(in_no_hurry=master.ranks_have_enough)
             else:

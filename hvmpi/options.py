@@ -408,6 +408,16 @@ OPTIONS: tuple[Option, ...] = (
         scheduling=True,
     ),
     Option(
+        "progress",
+        "str",
+        "auto",
+        "how far the run is, told meanwhile: bar (redrawn in a terminal), line (after 10 s, later "
+        "once a minute) or none; auto: a bar where one is sure to work, else lines",
+        _HOW,
+        choices=("auto", "bar", "line", "none"),
+        scheduling=True,
+    ),
+    Option(
         "noop-command",
         "list",
         (),

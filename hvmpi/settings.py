@@ -101,6 +101,7 @@ class Settings:
     preflight_timeout: float
     duplicates: bool
     nice: int
+    progress: str
     noop_command: tuple[str, ...]
     samples: tuple[SampleOptions, ...]
     site: Site = field(default_factory=lambda: make_site({}, str))

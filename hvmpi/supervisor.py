@@ -32,6 +32,7 @@ from hvmpi.master import NO_WORKER
 from hvmpi.mpirun import Mpirun
 from hvmpi.options import OPTIONS
 from hvmpi.settings import Settings, load
+from hvmpi.terminal import TERMINAL, find_terminal
 from hvmpi.view.status import show_status
 from hvmpi.view.text import say
 
@@ -118,6 +119,9 @@ class Supervisor:
         self._launcher.check(self._hosts)
         self._environ = self._launcher.environment(environ)
         self._environ.pop(RESTART, None)
+        # A rank 0 on another machine cannot look at it.
+        terminal = find_terminal(environ)
+        self._environ[TERMINAL] = terminal.words if terminal else ""
         self._run_dir = Path(settings.run_dir)
         self._directory: Path | None = None
         self._began = time.monotonic()

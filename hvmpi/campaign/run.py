@@ -107,8 +107,6 @@ class Run:
         self.looks_at_hosts = engine.examines_hosts
         self.cores = {kind: engine.cores(kind) for kind in ledger.kinds_left()}
         self.order = StartOrder(ledger, _measured_before(settings))
-        self._began = time.monotonic()
-        self._done_before = ledger.counts[JobState.DONE]
         self._hashes = (
             {
                 sample.name: event_files_hash(sample, settings.seed)
@@ -144,19 +142,6 @@ class Run:
                 "make room or mend the file system, then rerun"
             )
             raise JournalError(msg) from error
-
-    def progress(self, ahead: int) -> str:
-        """Say in one line how far the run is; `ahead` jobs wait at a rank until it has time."""
-        counts = self.ledger.counts
-        done = counts[JobState.DONE]
-        elapsed = time.monotonic() - self._began
-        rate = (done - self._done_before) / elapsed if elapsed > 0 else 0.0
-        left = f", {self.ledger.unfinished / rate:.0f} s left" if rate > 0 else ""
-        running = counts[JobState.RUNNING] - ahead
-        return (
-            f"{done} of {len(self.ledger.jobs)} jobs done, {running} running, "
-            f"{counts[JobState.FAILED]} failed{left}"
-        )
 
     def drop_event_files(self) -> None:
         """Remove the event files that this run made and that are not to be kept."""
