@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from hvmpi.campaign.jobs import JobState, Kind
+from hvmpi.campaign.jobs import Kind
 from hvmpi.campaign.overview import Overview
 from hvmpi.campaign.products import Product, products_of
+from hvmpi.campaign.standing import Standing
 from hvmpi.campaign.status import StatusFile
 from hvmpi.options import OPTIONS, SAMPLE_OPTIONS
 from hvmpi.report.course import Course
@@ -113,12 +114,12 @@ class Summary:
     def sentence(self, course: Course) -> str:
         """Say in one sentence how far it is."""
         states = self.overview.states
-        done = states[JobState.DONE]
+        done = states[Standing.DONE]
         what = "generated" if self.main_kind is Kind.GENERATION else "reconstructed"
-        failed = f", {states[JobState.FAILED]:,} failed" if states[JobState.FAILED] else ""
+        failed = f", {states[Standing.FAILED]:,} failed" if states[Standing.FAILED] else ""
         hosts = f" of {course.hosts:,} hosts" if course.hosts > 1 else ""
         ranks = f"{course.ranks:,} rank{'s' * (course.ranks != 1)}{hosts}"
-        left = states.total() - done - states[JobState.FAILED]
+        left = states.total() - done - states[Standing.FAILED]
         still = f", {left:,} left" if left else ""
         return (
             f"{self.made:,} of {self.asked:,} events {what}; {done:,} of {states.total():,} jobs "
@@ -144,8 +145,8 @@ class Summary:
         return [
             ("events made", f"{self.made:,}"),
             ("events a second", f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"),
-            ("jobs done", f"{states[JobState.DONE]:,}"),
-            ("jobs failed", f"{states[JobState.FAILED]:,}"),
+            ("jobs done", f"{states[Standing.DONE]:,}"),
+            ("jobs failed", f"{states[Standing.FAILED]:,}"),
             ("time at work", in_words(course.clock.worked_s)),
             ("CPU / wall of jobs", used),
             ("ranks busy", busy),
@@ -195,7 +196,7 @@ def _samples(file: StatusFile) -> Iterator[SampleMade]:
     made = {kind: np.zeros(len(planned), dtype=np.int64) for kind in Kind}
     for jobs in file.parts("jobs"):
         for kind in (Kind.GENERATION, Kind.RECONSTRUCTION):
-            own = jobs[(jobs["kind"] == kind) & (jobs["state"] == JobState.DONE)]
+            own = jobs[(jobs["kind"] == kind) & (jobs["state"] == Standing.DONE)]
             np.add.at(made[kind], own["event_file"], own["events_out"])
     for sample in settings["sample"]:
         own = planned["sample"] == sample["name"]
