@@ -135,6 +135,17 @@ class StatusFile:
         for first in range(0, max(rows, 1), _PART):
             yield self._file.read(name, first, first + _PART)
 
+    @property
+    def jobs(self) -> int:
+        """Count the jobs."""
+        return len(self._file.dataset("jobs"))
+
+    def job(self, number: int) -> Any:
+        """Return the row of a job, joined; None if there is no such job."""
+        if not 0 <= number < self.jobs:
+            return None
+        return self.joined_jobs(self._file.read("jobs", number, number + 1))[0]
+
     def left_out(self) -> npt.NDArray[Any]:
         """Return the ranks that got no jobs from the newest launch; joined."""
         if "left_out" not in self._file:
@@ -300,20 +311,23 @@ def look_at_current(directory: Path, look: Callable[[StatusFile], Look]) -> Look
     """
     path = directory / "status.h5"
     in_progress = living_master(directory / "lock.json") is not None
+    found: list[Look] = []
+
+    def look_if_current(file: StatusFile) -> None:
+        if in_progress or _has_ended(file):
+            found.append(look(file))
+
     if path.exists():
         try:
-            found = _looked_at(
-                path, lambda file: look(file) if in_progress or _has_ended(file) else None
-            )
+            _looked_at(path, look_if_current)
         except InputError:
             say(
                 f"hvmpi: {str(path)!r} is damaged or another version's; what follows is from the "
                 "journal, which holds all of it, and a rerun writes the file again",
                 sys.stderr,
             )
-        else:
-            if found is not None:
-                return found
+    if found:
+        return found[0]
     return _looked_at(path, look, _from_journal(directory, in_progress=in_progress))
 
 

@@ -37,7 +37,7 @@ def printable(text: str) -> str:
 
     Names of files hold any bytes, and so do messages about what stands in them.
     """
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text
     shown = "".join(
         sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode()
