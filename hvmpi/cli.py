@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "status": "how far a run is, what failed and why",
     "verify": "prove that every event of a run is in one product, or say why it is not",
     "diagnose": "the failures of a run, most frequent first, with the ends of their logs",
+    "report": "a page about a run: what ran where, what failed and why, and its physics",
     "clean": "remove logs and temporary files of a run, or all that it made",
     "job": "one job by hand, no MPI",
     "merge": "one training file of those of several runs",

@@ -13,7 +13,7 @@ from hvmpi.cgroups import V1, V2, control_groups
 from hvmpi.session import is_of, processes
 from hvmpi.settings import Settings
 
-__all__ = ["HoldBack", "HostMemory", "Meter", "Use", "job_memory", "use_of_session"]
+__all__ = ["HoldBack", "HostMemory", "Meter", "Use", "job_memory", "memory_limit", "use_of_session"]
 
 _PROC = Path("/proc")
 _KB_PER_MB = 1024.0
@@ -37,9 +37,12 @@ _MARGIN = 1.1
 
 def job_memory(settings: Settings) -> int | None:
     """Give what an attempt may use, MB; None where there is no limit."""
-    if settings.job_memory is not None:
-        return settings.job_memory
-    return _DEFAULT_MB.get(settings.engine)
+    return memory_limit(settings.engine, settings.job_memory)
+
+
+def memory_limit(engine: str, asked: int | None) -> int | None:
+    """Give what an attempt may use, MB, where `asked` is what the settings say; None for any."""
+    return _DEFAULT_MB.get(engine) if asked is None else asked
 
 
 @dataclass(frozen=True, slots=True)

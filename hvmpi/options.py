@@ -264,6 +264,14 @@ OPTIONS: tuple[Option, ...] = (
         scheduling=True,
     ),
     Option(
+        "report",
+        "bool",
+        True,
+        "make the report page when the campaign has ended, as the verb report does",
+        _HOW,
+        scheduling=True,
+    ),
+    Option(
         "max-attempts",
         "int",
         2,

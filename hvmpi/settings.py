@@ -86,6 +86,7 @@ class Settings:
     keep_logs: bool
     cold: bool
     profile: bool
+    report: bool
     max_attempts: int
     max_lost: int
     retry_pause: float

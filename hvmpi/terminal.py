@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-import psutil
-
 from hvmpi.ranks import launched_rank
 
 __all__ = ["TERMINAL", "Terminal", "find_terminal"]
@@ -87,6 +85,9 @@ def find_terminal(environ: Mapping[str, str], *, insist: bool = False) -> Termin
     """
     if launched_rank() is None:
         return Terminal.at(_OWN_OUTPUT, environ) if sys.stdout.isatty() else None
+    # What a look at a run has no use for.
+    import psutil
+
     names = ((process.name(), process.pid) for process in psutil.Process().parents())
     launcher = next((pid for name, pid in names if name in _LAUNCHERS), None)
     if launcher is not None:

@@ -51,6 +51,8 @@ class Ledger:
         Jobs by their `JobState`.
     accepted : dict of int to journal.Accepted
         Of the jobs whose outputs are not published yet.
+    launches : list of journal.RunBegun or journal.Resumed
+        Its starts, in their order.
     left_out : list of journal.LeftOut
         Ranks that got no jobs from the newest launch.
     """
@@ -63,7 +65,7 @@ class Ledger:
         self.library: journal.LibraryListed | None = None
         self.counts: list[int] = [0] * len(JobState)
         self.accepted: dict[int, journal.Accepted] = {}
-        self.launches: list[str] = []
+        self.launches: list[journal.RunBegun | journal.Resumed] = []
         self.left_out: list[journal.LeftOut] = []
         self._attempts = Attempts()
         self._planned = PlannedJobs()
@@ -233,7 +235,7 @@ class Ledger:
 
     def _run_begun(self, entry: journal.RunBegun) -> None:
         self.begun = entry
-        self.launches.append(entry.launch)
+        self.launches.append(entry)
 
     def _event_file(self, entry: journal.EventFileListed) -> None:
         self.event_files.append(
@@ -407,7 +409,7 @@ class Ledger:
     def _resumed(self, entry: journal.Resumed) -> None:
         self.ended = None
         self.left_out.clear()
-        self.launches.append(entry.launch)
+        self.launches.append(entry)
         for job in self._attempts.end_all(Outcome.INTERRUPTED, entry.reason):
             if self._is_left(job):
                 self._move(job, JobState.READY)

@@ -13,21 +13,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hvmpi.campaign.jobs import JobState, Kind
+from hvmpi.campaign.jobs import Kind
+from hvmpi.campaign.speed import Speed, Work
+from hvmpi.campaign.standing import Selection, Standing, UnderWay
 from hvmpi.campaign.status import StatusFile
 
-__all__ = ["Failing", "Overview"]
+__all__ = ["MOST_ROWS", "Failing", "Overview"]
 
-_MOST_ROWS = 40
+MOST_ROWS = 40
+"""Jobs that are shown as a rule."""
+
 _MOST_FILES = 10
 _TELLING = (
-    JobState.FAILED,
-    JobState.RUNNING,
-    JobState.READY,
-    JobState.WAITING,
-    JobState.DONE,
+    Standing.FAILED,
+    Standing.RUNNING,
+    Standing.AHEAD,
+    Standing.READY,
+    Standing.WAITING,
+    Standing.DONE,
 )
-"""Of the states, those whose jobs are shown before others."""
+"""Jobs that stand so are shown before others."""
+
+_EVERY = Selection()
 
 
 @dataclass(frozen=True)
@@ -55,18 +62,18 @@ class Overview:
         Of the status file.
     attributes : dict
         The root attributes.
-    states : Counter of JobState
-        Jobs in each.
-    done : Counter of Kind
-        Jobs of each kind that are done.
+    states : Counter of Standing
+        Jobs of each.
+    jobs, done : Counter of Kind
+        Jobs of each kind; those that are done.
     events : Counter of Kind
         Events in what jobs of that kind made.
-    busy : int
-        Ranks that have jobs: each runs one of them.
+    speed : Speed
     chosen : int
-        Jobs in the state that was asked for; all if none was.
+        Jobs that were asked for.
     shown : ndarray
-        The most telling of these, rows of `hvmpi.campaign.status.Status.jobs`.
+        The most telling of these, rows of `hvmpi.campaign.status.Status.jobs`; their ``state`` is
+        the `Standing`, the ``wall_s`` of what runs the time until now.
     failing : list of Failing
         Jobs that failed for good, most frequent first; those that never started are behind.
     put_aside : list of str
@@ -77,10 +84,11 @@ class Overview:
 
     path: Path
     attributes: dict[str, Any]
-    states: Counter[JobState]
+    states: Counter[Standing]
+    jobs: Counter[Kind]
     done: Counter[Kind]
     events: Counter[Kind]
-    busy: int
+    speed: Speed
     chosen: int
     shown: npt.NDArray[Any]
     failing: list[Failing]
@@ -89,70 +97,83 @@ class Overview:
 
     @classmethod
     def of(
-        cls, file: StatusFile, *, state: JobState | None = None, all_rows: bool = False
+        cls,
+        file: StatusFile,
+        *,
+        selection: Selection = _EVERY,
+        most: int | None = MOST_ROWS,
     ) -> Overview:
         """Look through a status file.
 
         Parameters
         ----------
         file : StatusFile
-        state : JobState, optional
-            Only jobs in that state are shown.
-        all_rows : bool
-            Whether all of them are.
+        selection : Selection
+            The jobs that are shown; all are counted.
+        most : int, optional
+            How many of them, the most telling ones; all if None.
+
+        Raises
+        ------
+        UsageError
+            If no job was on the host that was asked for.
         """
-        order = _TELLING if state is None else (state,)
-        found = _Found(order, None if all_rows else _MOST_ROWS)
+        under_way = UnderWay.of(file)
+        now = file.attributes["updated"]
+        work = Work(under_way, file.attributes["started"], now)
+        found = _Found(selection, selection.host_row(file), most)
         for jobs in file.parts("jobs"):
-            found.take(jobs)
+            standings = under_way.standings(jobs)
+            found.take(jobs, standings)
+            work.take(jobs, standings)
+        rows, standings = found.shown()
         return cls(
             path=file.path,
             attributes=file.attributes,
-            states=Counter({one: int(found.states[one]) for one in JobState}),
-            done=Counter({kind: int(found.done[kind]) for kind in Kind}),
-            events=Counter({kind: int(found.events[kind]) for kind in Kind}),
-            busy=len(found.busy),
-            chosen=int(sum(found.states[one] for one in order)),
-            shown=file.joined_jobs(found.shown()),
+            states=Counter({one: int(found.states[one]) for one in Standing}),
+            jobs=_counted(work.jobs),
+            done=_counted(work.done),
+            events=_counted(work.events),
+            speed=work.speed(in_progress=under_way.in_progress, launches=file.launches),
+            chosen=found.chosen,
+            shown=under_way.told(file.joined_jobs(rows), standings, now),
             failing=found.failing(file),
             put_aside=file.put_aside(_MOST_FILES),
             left_out=file.left_out()[["host", "reason"]].tolist(),
         )
 
 
+def _counted(by_kind: npt.NDArray[Any]) -> Counter[Kind]:
+    return Counter({kind: int(by_kind[kind]) for kind in Kind})
+
+
 class _Found:
     """What was found in the parts of ``jobs`` so far."""
 
-    def __init__(self, order: tuple[JobState, ...], most: int | None) -> None:
-        self.states = np.zeros(len(JobState), dtype=np.int64)
-        self.done = np.zeros(len(Kind), dtype=np.int64)
-        self.events = np.zeros(len(Kind), dtype=np.int64)
-        self.busy: set[int] = set()
-        self._order = order
+    def __init__(self, selection: Selection, host_row: int, most: int | None) -> None:
+        self.states = np.zeros(len(Standing), dtype=np.int64)
+        self.chosen = 0
+        self._selection = selection
+        self._host_row = host_row
         self._most = most
-        self._kept: dict[JobState, list[npt.NDArray[Any]]] = {state: [] for state in order}
+        self._kept: dict[Standing, list[npt.NDArray[Any]]] = {one: [] for one in _TELLING}
         self._failing: dict[bool, dict[int, list[Any]]] = {True: {}, False: {}}
 
-    def take(self, jobs: npt.NDArray[Any]) -> None:
-        """Take in some rows."""
-        states = np.ascontiguousarray(jobs["state"])
-        self.states += np.bincount(states, minlength=len(JobState))
-        self.busy.update(jobs["rank"][states == JobState.RUNNING].tolist())
-        done = jobs[["kind", "events_out"]][states == JobState.DONE]
-        self.done += np.bincount(done["kind"], minlength=len(Kind))
-        for kind in Kind:
-            self.events[kind] += done["events_out"][done["kind"] == kind].sum()
-        for state in self._order:
-            kept = self._kept[state]
+    def take(self, jobs: npt.NDArray[Any], standings: npt.NDArray[np.uint8]) -> None:
+        """Take in some rows, and the `Standing` of each."""
+        self._dtype = jobs.dtype
+        self.states += np.bincount(standings, minlength=len(Standing))
+        chosen = self._selection.chosen(jobs, standings, self._host_row)
+        self.chosen += np.count_nonzero(chosen)
+        for standing, kept in self._kept.items():
             wanted = None if self._most is None else self._most - sum(map(len, kept))
             if wanted is None or wanted > 0:
-                rows = np.flatnonzero(states == state)[:wanted]
+                rows = np.flatnonzero(chosen & (standings == standing))[:wanted]
                 if len(rows):
                     kept.append(jobs[rows])
-        failed = jobs[states == JobState.FAILED]
+        failed = jobs[standings == Standing.FAILED]
         self._group(failed[failed["attempts"] > 0], began=True)
         self._group(failed[failed["attempts"] == 0], began=False)
-        self._dtype = jobs.dtype
 
     def _group(self, failed: npt.NDArray[Any], *, began: bool) -> None:
         groups = self._failing[began]
@@ -166,11 +187,14 @@ class _Found:
             group = groups.setdefault(int(keys[place]), [0, failed[firsts[place]]])
             group[0] += int(counts[place])
 
-    def shown(self) -> npt.NDArray[Any]:
-        """Give the rows to be shown, by their number."""
-        parts = [rows for state in self._order for rows in self._kept[state]]
-        rows = np.concatenate([np.empty(0, dtype=self._dtype), *parts])
-        return np.sort(rows[: self._most], order="job")
+    def shown(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+        """Give the rows to be shown, by their number, and the `Standing` of each."""
+        parts = [rows for kept in self._kept.values() for rows in kept]
+        lengths = [sum(map(len, kept)) for kept in self._kept.values()]
+        standings = np.repeat(np.array(list(self._kept), dtype=np.uint8), lengths)[: self._most]
+        rows = np.concatenate([np.empty(0, dtype=self._dtype), *parts])[: self._most]
+        order = np.argsort(rows["job"])
+        return rows[order], standings[order]
 
     def failing(self, file: StatusFile) -> list[Failing]:
         """Give the groups of jobs that failed, most frequent first."""

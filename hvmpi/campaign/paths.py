@@ -24,6 +24,7 @@ __all__ = [
     "library_stem",
     "list_runs",
     "manifest",
+    "plots_of",
     "product_name",
 ]
 
@@ -147,6 +148,11 @@ class RunPaths:
         return self.directory / "status.h5"
 
     @property
+    def report(self) -> Path:
+        """The page about the run, made when it has ended and by ``report``."""
+        return self.directory / "report.html"
+
+    @property
     def lock(self) -> Path:
         """Held by the master of the run."""
         return self.directory / "lock.json"
@@ -236,6 +242,11 @@ def library_stem(events: int) -> str:
 def manifest(event_file: Path) -> Path:
     """Give the file that says how an event file was made: beside it, one more suffix."""
     return event_file.with_name(event_file.name + ".json")
+
+
+def plots_of(report: Path) -> Path:
+    """Give the directory of a report's plots as files: beside it."""
+    return report.with_name("plots")
 
 
 def create_run(run_dir: Path, now: float | None = None) -> Path:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hvmpi import __version__
-from hvmpi.campaign.journal import LeftOut
+from hvmpi.campaign.journal import LeftOut, Resumed
 from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.rows import ATTEMPT_FIELDS, JOB_FIELDS, PROFILE_FIELDS, STEP_FIELDS
 from hvmpi.campaign.status import ENUMS, SCHEMA, SCHEMA_VERSION
@@ -102,6 +102,14 @@ def _left_out(ranks: Sequence[LeftOut]) -> npt.NDArray[Any]:
     return table
 
 
+def _restarts(ledger: Ledger) -> npt.NDArray[Any]:
+    again = [entry for entry in ledger.launches if isinstance(entry, Resumed)]
+    reasons = _texts([entry.reason for entry in again])
+    table = np.zeros(len(again), dtype=[("time", "f8"), ("reason", reasons.dtype)])
+    table["time"], table["reason"] = [entry.time for entry in again], reasons
+    return table
+
+
 def _named(texts: list[str], field: str) -> npt.NDArray[Any]:
     column = _texts(texts)
     return np.array([(text,) for text in column], dtype=[(field, column.dtype)])
@@ -140,6 +148,8 @@ def _fill(file: Any, ledger: Ledger, settings: dict[str, Any], state: str) -> No
     file.attrs["started"] = run.time if run else 0.0
     file.attrs["updated"] = time.time()
     file.attrs["launches"] = len(ledger.launches)
+    file.attrs["versions"] = json.dumps(ledger.launches[-1].versions if ledger.launches else {})
+    file.attrs["ended"] = ledger.ended.reason if ledger.ended else ""
     _write_table(file, "jobs", len(ledger.jobs), _JOBS, ledger.jobs.parts(_JOBS))
     attempts = (part.view(_ATTEMPTS) for part in ledger.attempts.parts())
     _write_table(file, "attempts", len(ledger.attempts), _ATTEMPTS, attempts)
@@ -150,6 +160,7 @@ def _fill(file: Any, ledger: Ledger, settings: dict[str, Any], state: str) -> No
         file["step_names"] = _named(ledger.step_names, "name")
     file["event_files"] = _event_files(ledger)
     file["left_out"] = _left_out(ledger.left_out)
+    file["restarts"] = _restarts(ledger)
     file["hosts"] = _named(ledger.hosts, "name")
     file["reasons"] = _named(ledger.reasons, "text")
     file["places"] = _named(ledger.places, "text")

@@ -135,12 +135,39 @@ class StatusFile:
         for first in range(0, max(rows, 1), _PART):
             yield self._file.read(name, first, first + _PART)
 
+    @property
+    def jobs(self) -> int:
+        """Count the jobs."""
+        return len(self._file.dataset("jobs"))
+
+    def job(self, number: int) -> Any:
+        """Return the row of a job, joined; None if there is no such job."""
+        if not 0 <= number < self.jobs:
+            return None
+        return self.joined_jobs(self._file.read("jobs", number, number + 1))[0]
+
     def left_out(self) -> npt.NDArray[Any]:
         """Return the ranks that got no jobs from the newest launch; joined."""
         if "left_out" not in self._file:
             fields: list[tuple[str, Any]] = [("host", object), ("rank", "i4"), ("reason", object)]
             return np.zeros(0, dtype=fields)
         return self.decoded("left_out")
+
+    def restarts(self) -> npt.NDArray[Any]:
+        """Return when the run was taken up again, and why; of files that do not say, nothing."""
+        if "restarts" not in self._file:
+            return np.zeros(0, dtype=[("time", "f8"), ("reason", object)])
+        return self.decoded("restarts")
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions that the newest start was made with; none where the file does not say."""
+        return self._file.json("versions") if self._file.has_attribute("versions") else {}
+
+    @property
+    def ended(self) -> str:
+        """Why the run ended before its end; empty if it did not, or the file does not say."""
+        return self._file.attribute("ended", str) if self._file.has_attribute("ended") else ""
 
     @property
     def launches(self) -> int:
@@ -284,20 +311,23 @@ def look_at_current(directory: Path, look: Callable[[StatusFile], Look]) -> Look
     """
     path = directory / "status.h5"
     in_progress = living_master(directory / "lock.json") is not None
+    found: list[Look] = []
+
+    def look_if_current(file: StatusFile) -> None:
+        if in_progress or _has_ended(file):
+            found.append(look(file))
+
     if path.exists():
         try:
-            found = _looked_at(
-                path, lambda file: look(file) if in_progress or _has_ended(file) else None
-            )
+            _looked_at(path, look_if_current)
         except InputError:
             say(
                 f"hvmpi: {str(path)!r} is damaged or another version's; what follows is from the "
                 "journal, which holds all of it, and a rerun writes the file again",
                 sys.stderr,
             )
-        else:
-            if found is not None:
-                return found
+    if found:
+        return found[0]
     return _looked_at(path, look, _from_journal(directory, in_progress=in_progress))
 
 

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FailureGroup", "LogPlace", "group_failures", "hosts_left_out", "listed", "title"]
+__all__ = [
+    "FailureGroup",
+    "LogPlace",
+    "group_failures",
+    "hosts_left_out",
+    "listed",
+    "logs_in",
+    "title",
+]
 
 _LAST_LINES = 12
 _LAST_BYTES = 65536
@@ -107,6 +115,12 @@ def hosts_left_out(ranks: Iterable[tuple[str, str]], most: int = 8) -> list[str]
     return sentences
 
 
+def logs_in(attempt: Path) -> list[Path]:
+    """List the logs in the folder of an attempt, the one that was written last at the end."""
+    logs = [*attempt.glob("*.log"), *attempt.glob("*/log.*")]
+    return sorted(logs, key=lambda log: (log.stat().st_mtime_ns, log.name))
+
+
 @dataclass(frozen=True, slots=True)
 class LogPlace:
     """A log, and the line in it that tells of a failure; 0 where none is known."""
@@ -122,8 +136,7 @@ class LogPlace:
         """
         folder = job_logs / f"attempt{attempt}"
         if not where:
-            logs = [*folder.glob("*.log"), *folder.glob("*/log.*")]
-            return cls(max(logs, key=lambda log: log.stat().st_mtime_ns, default=folder))
+            return cls([folder, *logs_in(folder)][-1])
         name, _, line = where.rpartition(":")
         if name and line.isascii() and line.isdigit():
             return cls(folder / name, int(line))

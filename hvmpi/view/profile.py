@@ -10,7 +10,10 @@ from hvmpi.campaign.status import look_at_current
 from hvmpi.errors import UsageError
 from hvmpi.view.table import print_table
 
-__all__ = ["show_profile"]
+__all__ = ["COLUMNS", "profile_rows", "show_profile"]
+
+COLUMNS = ("STEP", "PART", "SECONDS", "CPU", "SHARE", "MS/EVENT")
+"""Of the table; numbers from the third on."""
 
 
 def show_profile(directory: Path) -> None:
@@ -32,11 +35,7 @@ def show_profile(directory: Path) -> None:
             f"run {directory.name} does not know where its time went: no step of it ended that was "
             "started with --profile, which run, generate, reconstruct and rerun take"
         )
-    print_table(
-        ("STEP", "PART", "SECONDS", "CPU", "SHARE", "MS/EVENT"),
-        _rows(profile),
-        right=("SECONDS", "CPU", "SHARE", "MS/EVENT"),
-    )
+    print_table(COLUMNS, profile_rows(profile), right=COLUMNS[2:])
     if profile.waiting_s is None:
         print(
             "how long ranks waited is known of campaigns that have ended, were started once, and "
@@ -44,7 +43,9 @@ def show_profile(directory: Path) -> None:
         )
 
 
-def _rows(profile: Profile) -> Iterator[tuple[str, ...]]:
+def profile_rows(profile: Profile) -> Iterator[tuple[str, ...]]:
+    """Give the rows of the table: by step and part, around the steps, waiting, all."""
+
     def row(step: str, part: str, wall_s: float, cpu: str = "", events: int = 0) -> tuple[str, ...]:
         share = f"{100 * wall_s / profile.ranks_s:.1f} %" if profile.ranks_s else "-"
         each = f"{1000 * wall_s / events:.2f}" if events else "-"

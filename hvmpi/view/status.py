@@ -2,135 +2,179 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from hvmpi.campaign.jobs import JobState, Kind
-from hvmpi.campaign.overview import Failing, Overview
-from hvmpi.campaign.paths import PRODUCTS, RunPaths
+from hvmpi.campaign.jobs import Kind
+from hvmpi.campaign.overview import MOST_ROWS, Failing, Overview
+from hvmpi.campaign.products import products_of
+from hvmpi.campaign.standing import Selection, Standing
 from hvmpi.campaign.status import look_at_current
 from hvmpi.options import BY_NAME
 from hvmpi.view.failures import LogPlace, hosts_left_out, title
-from hvmpi.view.table import print_table
-from hvmpi.view.text import say
+from hvmpi.view.table import Table, table_of
+from hvmpi.view.text import clock, located, paragraph, say_all
 
-__all__ = ["show_status"]
+__all__ = ["failure_lines", "job_table", "show_status", "total_lines"]
 
 _MOST_GROUPS = 10
 _MOST_FILES = 5000
 """Files of a directory that are counted: those of a million jobs take longer than all the rest."""
 
-_STATES = ("done", "running", "given ahead", "ready", "waiting", "failed")
+_COLUMNS = ("JOB", "STATE", "TRY", "RANK", "HOST", "EVENTS", "TIME", "RSS", "EXIT", "REASON")
+_NUMBERS = ("JOB", "TRY", "RANK", "EVENTS", "TIME", "RSS", "EXIT")
+_SHRINK = {"HOST": 8, "REASON": 12}
+_SPARE = ("RSS", "EXIT", "RANK", "EVENTS", "TRY", "TIME", "HOST")
+_COLOURS = {"failed": "bold red", "running": "cyan", "done": "green"}
+
+_ORDER = (
+    Standing.DONE,
+    Standing.RUNNING,
+    Standing.AHEAD,
+    Standing.READY,
+    Standing.WAITING,
+    Standing.FAILED,
+)
 
 
-def show_status(directory: Path, *, state: str | None = None, all_rows: bool = False) -> None:
+def show_status(
+    directory: Path, *, selection: Selection | None = None, all_rows: bool = False
+) -> None:
     """Print the jobs of a run, its totals, its failures by reason, and where its products are.
 
     Parameters
     ----------
     directory : Path
         The run.
-    state : str, optional
-        Only jobs in that state.
+    selection : Selection, optional
+        The jobs to be shown.
     all_rows : bool
-        Every job, not the most telling ones of a long table.
+        Every one of them, not the most telling ones of a long table.
     """
-    chosen = None if state is None else JobState[state.upper()]
-    run = look_at_current(directory, partial(Overview.of, state=chosen, all_rows=all_rows))
-    print_table(
-        ("JOB", "KIND", "STATE", "TRY", "RANK", "HOST", "EVENTS", "TIME", "RSS", "EXIT", "REASON"),
-        map(_row, run.shown),
-        right=("JOB", "TRY", "RANK", "EVENTS", "TIME", "RSS", "EXIT"),
+    chosen = selection or Selection()
+    most = None if all_rows else MOST_ROWS
+    run = look_at_current(directory, partial(Overview.of, selection=chosen, most=most))
+    job_table(run).show()
+    say_all(
+        [
+            *more_lines(run),
+            "",
+            *total_lines(run),
+            *failure_lines(run, _MOST_GROUPS),
+            *_product_lines(run),
+        ]
     )
-    if len(run.shown) < run.chosen:
-        print(f"... {run.chosen - len(run.shown)} more jobs; --all shows each")
-    print()
-    print(_totals(run))
-    for line in hosts_left_out(run.left_out):
-        say(f"left out: {line}")
-    _show_failures(run)
-    _show_products(run)
+
+
+def job_table(run: Overview) -> Table:
+    """Lay out the jobs that are shown."""
+    rows = map(_row, run.shown)
+    return table_of(_COLUMNS, rows, _NUMBERS, shrink=_SHRINK, spare=_SPARE, colours=_COLOURS)
 
 
 def _row(job: npt.NDArray[Any]) -> tuple[str, ...]:
-    ran = job["attempts"] > 0
-    ended = job["state"] in ("done", "failed") or job["outcome"] != "none"
-
-    def if_ran(text: Callable[[], str], condition: bool = bool(ended and ran)) -> str:
-        return text() if condition else "-"
-
+    has_rank = job["rank"] >= 0
+    has_ended = has_rank and job["outcome"] != "none"
+    is_timed = has_ended or job["state"] == "running"
     return (
         str(job["job"]),
-        str(job["kind"]),
         str(job["state"]),
         str(job["attempts"]),
-        str(job["rank"]) if ran else "-",
+        str(job["rank"]) if has_rank else "-",
         str(job["host"]) or "-",
         str(job["events"]),
-        if_ran(lambda: f"{job['wall_s']:.1f} s"),
-        if_ran(lambda: f"{job['max_rss_mb']:.0f} MB"),
-        if_ran(lambda: str(job["exit_code"])),
-        _first_line(str(job["reason"])),
+        clock(job["wall_s"]) if is_timed else "-",
+        f"{job['max_rss_mb']:.0f} MB" if has_ended else "-",
+        str(job["exit_code"]) if has_ended else "-",
+        str(job["reason"]).partition("\n")[0],
     )
 
 
-def _first_line(text: str) -> str:
-    line = text.partition("\n")[0]
-    return line if len(line) <= 100 else line[:97] + "..."
+def more_lines(run: Overview) -> list[str]:
+    """Say how many jobs are not shown of those that were asked for."""
+    more = run.chosen - len(run.shown)
+    return [f"... {more} more jobs; --all shows each"] if more else []
 
 
-def _totals(run: Overview) -> str:
-    count = Counter({state.name.lower(): jobs for state, jobs in run.states.items()})
-    # A rank runs one of the jobs that it has.
-    count["given ahead"] = count["running"] - run.busy
-    count["running"] = run.busy
-    states = ", ".join(f"{count[state]} {state}" for state in _STATES if count[state])
+def total_lines(run: Overview) -> list[str]:
+    """Tell how far a run is, how fast it goes, and what is left."""
+    attributes = run.attributes
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(attributes["updated"]))
+    kinds = [
+        f"{kind.name.lower()} {run.done[kind]} of {run.jobs[kind]}"
+        for kind in Kind
+        if run.jobs[kind]
+    ]
+    sentences = [
+        f"run {attributes['timestamp']} {attributes['state']} ({when} UTC)",
+        counted(run),
+        f"done: {', '.join(kinds)}" if kinds else "",
+        *speed_sentences(run),
+        *(f"left out: {line}" for line in hosts_left_out(run.left_out)),
+    ]
+    return [line for sentence in sentences if sentence for line in paragraph(sentence)]
+
+
+def counted(run: Overview) -> str:
+    """Count the jobs by where they stand."""
+    states = ", ".join(f"{run.states[s]} {s.name.lower()}" for s in _ORDER if run.states[s])
+    return f"{run.states.total()} jobs: {states or 'none'}"
+
+
+def speed_sentences(run: Overview) -> list[str]:
+    """Tell of events, how fast these and jobs get done, and of the time that is left."""
     events = [
-        f"{run.events[kind]} events {what}"
+        f"{run.events[kind]} {what}"
         for kind, what in ((Kind.GENERATION, "generated"), (Kind.RECONSTRUCTION, "reconstructed"))
         if run.done[kind]
     ]
-    attributes = run.attributes
-    elapsed = attributes["updated"] - attributes["started"]
-    rate = f"{3600 * run.states[JobState.DONE] / elapsed:.0f} jobs/h" if elapsed > 0 else ""
-    summary = [f"{run.states.total()} jobs: {states or 'none'}", *events, rate]
-    line = "; ".join(part for part in summary if part)
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(attributes["updated"]))
-    return f"run {attributes['timestamp']} {attributes['state']} ({when} UTC): {line}"
+    speed = run.speed
+    rate = [
+        f"{per_hour:.0f} {what}/h"
+        for per_hour, what in ((speed.jobs_per_hour, "jobs"), (speed.events_per_hour, "events"))
+        if per_hour is not None
+    ]
+    left = ""
+    if speed.left_s is not None:
+        left = f"left: about {clock(round(speed.left_s))}"
+    elif speed.unknown:
+        left = f"left: unknown, {speed.unknown}"
+    return [
+        f"events: {', '.join(events)}" if events else "",
+        "; ".join(filter(None, [f"rate: {', '.join(rate)}" if rate else "", left])),
+    ]
 
 
-def _show_failures(run: Overview) -> None:
-    for group in run.failing[:_MOST_GROUPS]:
-        say(_failing(group))
-    if len(run.failing) > _MOST_GROUPS:
-        print(f"... and for {len(run.failing) - _MOST_GROUPS} more reasons")
+def failure_lines(run: Overview, most: int) -> list[str]:
+    """Tell of at most so many groups of failures, and where to read of them."""
+    lines = [line for group in run.failing[:most] for line in _failing(group)]
+    if len(run.failing) > most:
+        lines.append(f"... and for {len(run.failing) - most} more reasons")
     for reason in run.put_aside:
-        say(f"put aside: {reason}")
+        lines += paragraph(f"put aside: {reason}")
     if run.failing:
         directory = run.path.parent
         elsewhere = directory.parent.resolve() != Path(BY_NAME["run-dir"].default).resolve()
         words = [directory.name, *(["--run-dir", str(directory.parent)] if elsewhere else [])]
-        print(f"what to do: {shlex.join(['python', '-m', 'hvmpi', 'diagnose', *words])}")
+        command = shlex.join(["python", "-m", "hvmpi", "diagnose", *words])
+        lines += located("what to do:", command)
+    return lines
 
 
-def _failing(group: Failing) -> str:
+def _failing(group: Failing) -> list[str]:
     first = group.first
     if not first["attempts"]:
         # It did not fail itself: what it waits for did.
         reason = " ".join(first["reason"].split())
-        return f"not started: {group.count} x {reason} (job {first['job']})"
+        return paragraph(f"not started: {group.count} x {reason} (job {first['job']})")
     what = title(group.count, first["outcome"], first["failure"], first["reason"])
-    return f"failed: {what}; see {_log(first)} (job {first['job']})"
+    return [*paragraph(f"failed: {what} (job {first['job']})"), f"  {_log(first)}"]
 
 
 def _log(job: npt.NDArray[Any]) -> str:
@@ -138,29 +182,9 @@ def _log(job: npt.NDArray[Any]) -> str:
     return str(LogPlace.of(logs, int(job["attempts"]), where) if where else logs)
 
 
-def _show_products(run: Overview) -> None:
-    settings = run.attributes["settings"]
-    directory = run.path.parent
-    paths = RunPaths.of(directory, evnt_dir=settings["evnt-dir"], aod_dir=settings["aod-dir"])
-    for product in PRODUCTS:
-        if product == "evnt" and settings["verb"] == "reconstruct":
-            continue
-        folder = paths.product_directory(product)
-        files = list(islice(_files(folder, product), _MOST_FILES + 1))
-        if len(files) > _MOST_FILES:
-            print(f"{product}: more than {_MOST_FILES} files, in {folder}")
-        elif files:
-            size = sum(file.stat().st_size for file in files) / 1e6
-            print(f"{product}: {len(files)} files, {size:.1f} MB, in {folder}")
-    print(f"status: {run.path}")
-
-
-def _files(folder: Path, product: str) -> Iterator[os.DirEntry[str]]:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            # Derivations lie beside what they were derived from.
-            is_of_it = name.startswith("DAOD_") == (product == "daod")
-            is_of_it &= not name.startswith(".") and not name.endswith(".json")
-            if is_of_it and entry.is_file():
-                yield entry
+def _product_lines(run: Overview) -> Iterator[str]:
+    for product in products_of(run.path.parent, run.attributes["settings"], _MOST_FILES):
+        size = f"{product.files} files, {product.size / 1e6:.1f} MB"
+        made = f"more than {_MOST_FILES} files" if product.more else size
+        yield from located(f"{product.name}: {made}, in", product.directory)
+    yield from located("status:", run.path)

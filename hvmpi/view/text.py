@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-from typing import TextIO
+import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TextIO
 
-__all__ = ["printable", "say"]
+from hvmpi.ranks import launched_rank
+
+if TYPE_CHECKING:
+    from hvmpi.terminal import Terminal
+
+__all__ = [
+    "cells",
+    "clock",
+    "fitted",
+    "located",
+    "paragraph",
+    "printable",
+    "say",
+    "say_all",
+    "terminal",
+    "width",
+]
+
+_COLUMNS = 80
+_FEWEST_COLUMNS = 20
+_ELLIPSIS = "\u2026"
 
 
 def printable(text: str) -> str:
@@ -13,14 +37,110 @@ def printable(text: str) -> str:
 
     Names of files hold any bytes, and so do messages about what stands in them.
     """
-    if text.isprintable():
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text
-    return "".join(
+    shown = "".join(
         sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode()
         for sign in text
     )
+    encoding = _encoding()
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _encoding() -> str:
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
 def say(text: str, file: TextIO | None = None) -> None:
     """Print what `printable` makes of a text, at once."""
     print(printable(text), file=file or sys.stdout, flush=True)
+
+
+def say_all(lines: Iterable[str]) -> None:
+    """Print lines, as `say` does."""
+    for line in lines:
+        say(line)
+
+
+def terminal() -> Terminal | None:
+    """Find the terminal that a person sees this output in; None where it is a file or a pipe."""
+    if launched_rank() is None and not (sys.stdout and sys.stdout.isatty()):
+        return None
+    # What a look at a run in a pipe has no use for.
+    from hvmpi.terminal import find_terminal
+
+    return find_terminal(os.environ)
+
+
+def width() -> int:
+    """Give the columns that a line may take: 80 where no terminal says otherwise."""
+    columns = shutil.get_terminal_size((0, 0)).columns
+    if not columns:
+        found = terminal()
+        columns = found.width() if found else _COLUMNS
+    return max(columns, _FEWEST_COLUMNS)
+
+
+def paragraph(text: str, indent: str = "", rest: str | None = None) -> list[str]:
+    """Break a text between words into lines that fit; a path is never broken.
+
+    Parameters
+    ----------
+    text : str
+    indent : str
+        What the first line begins with.
+    rest : str, optional
+        What the others begin with; two spaces more than the first if not given.
+    """
+    return textwrap.wrap(
+        printable(text),
+        width(),
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  " if rest is None else rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def located(text: str, path: object, indent: str = "") -> list[str]:
+    """Say something of a path, which stands in a line of its own where one line is too short."""
+    line = f"{indent}{text} {path}"
+    if cells(printable(line)) <= width():
+        return [line]
+    return [*paragraph(text, indent), f"{indent}  {path}"]
+
+
+def cells(text: str) -> int:
+    """Count the columns that a text takes."""
+    if text.replace(_ELLIPSIS, "").isascii():
+        return len(text)
+    # What a plain look at a run has no use for: most names are of plain letters.
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def fitted(text: str, columns: int) -> str:
+    """Cut a text that is too long for so many columns, and let that be seen."""
+    if cells(text) <= columns:
+        return text
+    ellipsis = printable(_ELLIPSIS) if printable(_ELLIPSIS) == _ELLIPSIS else "..."
+    room = max(columns - len(ellipsis), 0)
+    if text.isascii():
+        return f"{text[:room]}{ellipsis}"
+    from rich.cells import set_cell_size
+
+    return f"{set_cell_size(text, room).rstrip()}{ellipsis}"
+
+
+def clock(seconds: float) -> str:
+    """Write a time: ``12.3 s``, from a minute on as squeue does: ``2:05``, ``1-02:03:04``."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if not hours:
+        return f"{minute}:{second:02d}"
+    day = f"{days}-{hour:02d}" if days else f"{hour}"
+    return f"{day}:{minute:02d}:{second:02d}"

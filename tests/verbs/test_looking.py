@@ -17,7 +17,7 @@ from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.snapshot import write_status
 from hvmpi.engine import Step, Verdict
 from hvmpi.settings import load, to_dict
-from hvmpi.verbs.diagnose import advice
+from hvmpi.view.diagnosis import advice
 from tests.conftest import Place, RunOnDisk, noop, shell, wait_for
 
 RUN = ("run", "-b6", "-n1", "--job-size=2")
