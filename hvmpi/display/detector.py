@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from functools import cache
 
 import acts
 import numpy as np
@@ -49,8 +50,9 @@ class Ring:
         return self.z[0] == 0.0
 
 
+@cache
 def rings() -> tuple[Ring, ...]:
-    """Return all parts, from the inside to the outside."""
+    """Return all parts, from the inside to the outside; looked up once a process."""
     return (*_tracker(), *(Ring(_part(volume.layer), volume.r, volume.z) for volume in VOLUMES))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +11,22 @@ from numpy.typing import NDArray
 from hvmpi.display.energy import gev_of_longest, layers, towers
 from hvmpi.display.paths import directions, straight
 from hvmpi.display.scene import Scene
-from hvmpi.display.shapes import Label, Shape
-from hvmpi.display.view import TOWERS_MM, Projection, View
+from hvmpi.display.shapes import Label, Shape, apart
+from hvmpi.display.view import TOWERS_MM, Projection, View, limits
 from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.layers import OUTER_R_MM
 
-__all__ = ["HARD_JET_GEV", "Drawing"]
+__all__ = ["HARD_JET_GEV", "JET_RADIUS", "Drawing"]
 
 Floats = NDArray[np.float64]
 
 HARD_JET_GEV = 20.0
 """Softer jets are a kind of their own; missing ET counts them as clusters."""
 
-_JET_RADIUS = 0.4
+JET_RADIUS = 0.4
+
+_LABELLED = 8
+"""Jets that have their pT written beside them, at most."""
 
 _IN_VERTEX = 0.5
 """Least weight in the primary vertex of a track that belongs to it."""
@@ -93,23 +96,30 @@ class Drawing:
             for row, momentum in enumerate(_columns(scene.missing_et, ("px", "py"))):
                 yield Shape("missing_et", row, np.stack([np.zeros(2), _missing_tip(momentum)]))
 
-    def labels(self, view: View) -> Iterator[Label]:
-        """Yield words to be written at jets and at the missing transverse momentum."""
-        jets, hard = self.scene.jets, self.rows["jets"]
+    def labels(self, view: View) -> list[Label]:
+        """Return words to be written at the hardest jets and at the missing transverse momentum."""
+        jets, hard = self.scene.jets, self.rows["jets"][:_LABELLED]
         _, unit = _from_origin(jets["eta"][hard], jets["phi"][hard])
         ends = self.projection(view).points(straight(np.zeros_like(unit), unit))
         beyond = TOWERS_MM[0] + 0.5 * TOWERS_MM[1]
-        for pt, (x, y) in zip(jets["pt"][hard].tolist(), ends.tolist(), strict=True):
-            far = 1.0 + beyond / math.hypot(x, y)
-            yield Label("jets", f"{pt:.0f} GeV", (x * far, y * far))
+        wanted = [
+            Label("jets", f"{pt:.0f} GeV", (x, y))
+            for pt, (x, y) in zip(
+                jets["pt"][hard].tolist(),
+                (ends * (1.0 + beyond / np.linalg.norm(ends, axis=1, keepdims=True))).tolist(),
+                strict=True,
+            )
+        ]
         if view is View.TRANSVERSE:
-            for px, py in _columns(self.scene.missing_et, ("px", "py")):
-                x, y = (1.05 * _missing_tip(np.array([px, py]))).tolist()
-                yield Label("missing_et", f"missing ET {math.hypot(px, py):.0f} GeV", (x, y))
+            for momentum in _columns(self.scene.missing_et, ("px", "py")):
+                x, y = (1.05 * _missing_tip(momentum)).tolist()
+                text = f"missing ET {math.hypot(*momentum):.0f} GeV"
+                wanted.append(Label("missing_et", text, (x, y)))
+        return apart(wanted, limits(view))
 
     def _jets(self, projection: Projection) -> Iterator[Shape]:
         jets = self.scene.jets
-        across = np.linspace(-_JET_RADIUS, _JET_RADIUS, 9)
+        across = np.linspace(-JET_RADIUS, JET_RADIUS, 9)
         still = np.zeros_like(across)
         for style in ("soft_jets", "jets"):
             for place, row in enumerate(self.rows[style].tolist()):
@@ -121,7 +131,8 @@ class Drawing:
                     start, unit = _from_origin(eta + across, phi + still)
                     rim = projection.points(straight(start, unit))
                 points = np.concatenate([np.zeros((1, 2)), rim])
-                yield Shape(style, place, points, closed=True)
+                opacity = 0.3 + 0.7 * float(jets["pt"][row] / jets["pt"][0])
+                yield Shape(style, place, points, closed=True, opacity=opacity)
 
 
 def _azimuth(scene: Scene) -> float:
@@ -147,9 +158,7 @@ def _sampled(lines: Floats) -> Floats:
     return np.asarray(lines[:, :1] + steps * (lines[:, 1:] - lines[:, :1]))
 
 
-def _lines(
-    projection: Projection, style: str, paths: Floats | Iterator[Floats]
-) -> Iterator[Shape]:
+def _lines(projection: Projection, style: str, paths: Iterable[Floats]) -> Iterator[Shape]:
     for row, path in enumerate(paths):
         for piece in projection.pieces(path):
             yield Shape(style, row, piece)

@@ -112,7 +112,9 @@ class Towers:
     def shapes(self, view: View, gev_of_longest: float, first: int) -> Iterator[Shape]:
         """Yield bars outside of the calorimeters, hadronic energy on electromagnetic."""
         gap, longest = TOWERS_MM
-        for row, (at, side) in enumerate(zip(self.middle.tolist(), self.side.tolist(), strict=True)):
+        for row, (at, side) in enumerate(
+            zip(self.middle.tolist(), self.side.tolist(), strict=True)
+        ):
             across, along = 1.0 / math.cosh(at), abs(math.tanh(at))
             if view is View.TRANSVERSE:
                 unit, width, base = np.array([math.cos(at), math.sin(at)]), 1.0, OUTER_R_MM

@@ -136,4 +136,3 @@ def _way_to(helices: Helices, born: Floats) -> Floats:
     missed = np.abs(np.hypot(seen[:, 0], seen[:, 1]) - helices.radius)
     trusted = missed < _NEAR_MM
     return np.where(trusted, turned * helices.radius / helices.transverse, 0.0)
-

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Label", "Shape"]
+__all__ = ["Label", "Shape", "apart"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,25 @@ class Label:
     style: str
     text: str
     at: tuple[float, float]
+
+
+_WIDE_MM, _HIGH_MM = 170.0, 420.0
+"""Room for a character, and for a line."""
+
+
+def apart(labels: Iterable[Label], limits: tuple[float, float]) -> list[Label]:
+    """Move labels until they lie within a view, and away from those before them, up or down."""
+    placed: list[Label] = []
+    for label in labels:
+        half = 0.5 * _WIDE_MM * len(label.text)
+        x, y = label.at
+        x = max(half - limits[0], min(limits[0] - half, x))
+        step = -_HIGH_MM if y > 0.0 else _HIGH_MM
+        while any(
+            abs(y - other.at[1]) < 0.9 * _HIGH_MM
+            and abs(x - other.at[0]) < half + 0.5 * _WIDE_MM * len(other.text)
+            for other in placed
+        ):
+            y += step
+        placed.append(replace(label, at=(x, y)))
+    return placed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hvmpi.display.detector import Part
 from hvmpi.report.plot import COLOURS, INK
 
-__all__ = ["LIGHT_PART", "PARTS", "STYLES", "Style"]
+__all__ = ["AREAS", "PARTS", "RIM", "STYLES", "Style"]
 
 _BLUE, _ORANGE, _GREEN, _PURPLE, _RED, _GREY = COLOURS
 
@@ -47,7 +47,7 @@ STYLES = {
     style.key: style
     for style in (
         Style("soft_jets", "jets below 20 GeV", "#b8860b", "#ffe066", opacity=0.1, shown=False),
-        Style("jets", "jets, R = 0.4", "#d4a800", "#ffe066", opacity=0.22),
+        Style("jets", "jets, R = 0.4", "#d4a800", "#ffe066", opacity=0.24),
         Style("em", "EM energy, by layer", _GREEN, "#41d98a"),
         Style("had", "hadronic energy, by layer", _ORANGE, "#ff9d3c"),
         Style("em_towers", "EM energy, towers of ET", _GREEN, "#41d98a", opacity=0.9),
@@ -64,6 +64,9 @@ STYLES = {
     )
 }
 
+AREAS = frozenset({"jets", "soft_jets", "em", "had", "em_towers", "had_towers"})
+"""Those that are areas; all others are lines and marks."""
+
 PARTS: dict[Part, tuple[str, str]] = {
     Part.BEAM_PIPE: ("#7f8c8d", "#7f8c9a"),
     Part.PIXEL: ("#a9bfd6", "#3f5a78"),
@@ -75,3 +78,6 @@ PARTS: dict[Part, tuple[str, str]] = {
     Part.FORWARD: ("#f0ead9", "#2b2716"),
 }
 """Colours of the detector on white and on black; sensors and beam pipe are lines."""
+
+RIM = ("#b9c0c7", "#3a434d")
+"""Edges of areas of the detector."""

@@ -32,6 +32,11 @@ class View(enum.Enum):
     TRANSVERSE = "x-y"
     LONGITUDINAL = "r-z"
 
+    @property
+    def axes(self) -> tuple[str, str]:
+        """What is across, and what is up."""
+        return ("x", "y") if self is View.TRANSVERSE else ("z", "r")
+
 
 def limits(view: View) -> tuple[float, float]:
     """Return the largest coordinates, across and up, mm; views are symmetric."""
@@ -83,26 +88,35 @@ class Projection:
         share = (ahead[cuts] / (ahead[cuts] - ahead[cuts + 1]))[:, None]
         crossings = path[cuts] + share * (path[cuts + 1] - path[cuts])
         # A crossing ends one piece and begins the next.
-        parts = np.split(np.insert(path, np.repeat(cuts + 1, 2), np.repeat(crossings, 2, 0), 0),
-                         cuts + 2 * np.arange(len(cuts)) + 2)
+        parts = np.split(
+            np.insert(path, np.repeat(cuts + 1, 2), np.repeat(crossings, 2, 0), 0),
+            cuts + 2 * np.arange(len(cuts)) + 2,
+        )
         for sign, piece in zip(side[[0, *(cuts + 1)]], parts, strict=True):
             yield np.stack([piece[:, 2], sign * np.hypot(piece[:, 0], piece[:, 1])], axis=1)
 
 
-def outlines(view: View) -> Iterator[tuple[Part, Floats, bool]]:
-    """Yield the detector's parts, their outlines, and whether these are areas, not lines."""
+def outlines(view: View) -> Iterator[tuple[Part | None, Floats, bool]]:
+    """Yield the detector: parts, points, and whether these are an area; None: the rim of an area."""
     for ring in rings():
         thin = min(ring.r[1] - ring.r[0], ring.z[1] - ring.z[0]) < _THIN_MM
         if view is View.LONGITUDINAL:
-            yield from ((ring.part, points, not thin) for points in _boxes(ring, thin=thin))
+            for points in _boxes(ring, thin=thin):
+                yield ring.part, points, not thin
+                if not thin:
+                    yield None, points[[0, 1, 2, 3, 0]], False
         elif ring.is_barrel:
-            yield ring.part, _annulus(*ring.r, thin=thin), not thin
+            inside, outside = (radius * _circle() for radius in ring.r)
+            if thin:
+                yield ring.part, 0.5 * (inside + outside), False
+            else:
+                yield ring.part, np.concatenate([inside, outside[::-1]]), True
+                yield from ((None, rim, False) for rim in (inside, outside))
 
 
-def _annulus(low: float, high: float, *, thin: bool) -> Floats:
+def _circle() -> Floats:
     angles = np.linspace(0.0, 2.0 * math.pi, 97)
-    rim = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    return 0.5 * (low + high) * rim if thin else np.concatenate([low * rim, high * rim[::-1]])
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def _boxes(ring: Ring, *, thin: bool) -> Iterator[Floats]:
