@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hvmpi.stopwatch import Part, spent_on
 
 __all__ = [
+    "BEAM_PIPE_VOLUME",
     "FIELD_T",
     "LOG_LEVEL",
     "SUB_DETECTORS",
@@ -80,6 +81,10 @@ SUB_DETECTORS = (
     SubDetector("short_strip", (12, 13, 14), (0.080, 1.2), 2e-7, strip=True),
     SubDetector("long_strip", (16, 17, 18), (0.120, 10.8), 1e-5, strip=True),
 )
+
+
+BEAM_PIPE_VOLUME = 5
+"""The tracking volume of ACTS's generic detector that holds the beam pipe."""
 
 
 def sub_detector_of_volume() -> NDArray[np.int8]:

@@ -19,7 +19,7 @@ from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.layers import BEHIND, OUTER_R_MM, OUTER_Z_MM, map_of_volumes
 from hvmpi.openchain.truth import C_MM_PER_NS
 
-__all__ = ["Rays", "Segments", "cut", "fly", "running_sums"]
+__all__ = ["Helices", "Rays", "Segments", "cut", "fly", "running_sums"]
 
 Floats = NDArray[np.float64]
 
@@ -73,6 +73,63 @@ class Segments:
     lambdas: Floats
     d_x0: Floats
     d_lambdas: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Helices:
+    """Helices around z in the solenoid's field, one a charged particle.
+
+    Attributes
+    ----------
+    start, direction : ndarray, shape (n, 3)
+        mm; unit vectors.
+    sign : ndarray, shape (n,)
+        Of the charge: what is positive turns clockwise.
+    radius : ndarray, shape (n,)
+        mm.
+    centre : ndarray, shape (n, 2)
+        mm.
+    azimuth, transverse : ndarray, shape (n,)
+        Of `direction`: its azimuth, and its length across z.
+    """
+
+    start: Floats
+    direction: Floats
+    sign: Floats
+    radius: Floats
+    centre: Floats
+    azimuth: Floats
+    transverse: Floats
+
+    @classmethod
+    def of(cls, start: Floats, direction: Floats, momentum: Floats, charge: Floats) -> Helices:
+        """Make them from where particles are, their directions, momenta (GeV) and charges (e)."""
+        transverse = np.hypot(direction[:, 0], direction[:, 1])
+        sign = np.sign(charge)
+        # p = 0.2998 q B R, in GeV, tesla, metres.
+        radius = momentum * transverse / (C_MM_PER_NS * 1e-6 * FIELD_T * np.abs(charge))
+        azimuth = np.arctan2(direction[:, 1], direction[:, 0])
+        centre = start[:, :2] + (sign * radius)[:, None] * np.stack(
+            [np.sin(azimuth), -np.cos(azimuth)], axis=1
+        )
+        return cls(start, direction, sign, radius, centre, azimuth, transverse)
+
+    def at(self, way: Floats) -> tuple[Floats, Floats]:
+        """Return positions and directions after a way each, mm."""
+        turned = self.azimuth - self.sign * way * self.transverse / self.radius
+        position = np.empty_like(self.start)
+        position[:, 0] = self.centre[:, 0] - self.sign * self.radius * np.sin(turned)
+        position[:, 1] = self.centre[:, 1] + self.sign * self.radius * np.cos(turned)
+        position[:, 2] = self.start[:, 2] + way * self.direction[:, 2]
+        heading = np.stack(
+            [
+                self.transverse * np.cos(turned),
+                self.transverse * np.sin(turned),
+                self.direction[:, 2],
+            ],
+            axis=1,
+        )
+        return position, heading
 
 
 def fly(particles: Table) -> Rays:
@@ -142,33 +199,19 @@ def _helix(
     position: Floats, direction: Floats, momentum: Floats, charge: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Follow a helix around z to the end of the field; position, direction there, and the way."""
-    transverse = np.hypot(direction[:, 0], direction[:, 1])
-    sign = np.sign(charge)
-    # p = 0.2998 q B R, in GeV, tesla, metres.
-    radius = momentum * transverse / (C_MM_PER_NS * 1e-6 * FIELD_T * np.abs(charge))
-    azimuth = np.arctan2(direction[:, 1], direction[:, 0])
-    centre = position[:, :2] + (sign * radius)[:, None] * np.stack(
-        [np.sin(azimuth), -np.cos(azimuth)], axis=1
-    )
+    helices = Helices.of(position, direction, momentum, charge)
+    sign, radius, centre = helices.sign, helices.radius, helices.centre
     distance = np.maximum(np.hypot(centre[:, 0], centre[:, 1]), 1e-9)
     # A positive particle turns clockwise; seen from the centre it is a right angle ahead.
     cosine = (BORE_R_MM**2 - distance**2 - radius**2) / (2.0 * distance * radius)
     reaches = np.abs(cosine) < 1.0
     opening = np.arccos(np.clip(cosine, -1.0, 1.0))
-    seen = azimuth + sign * math.pi / 2.0 - np.arctan2(centre[:, 1], centre[:, 0])
+    seen = helices.azimuth + sign * math.pi / 2.0 - np.arctan2(centre[:, 1], centre[:, 0])
     turns = [np.mod(sign * (seen - side * opening), 2.0 * math.pi) for side in (1.0, -1.0)]
     turn = np.where(reaches, np.minimum(*turns), np.inf)
     along = _to_planes(position, direction, np.array([BORE_Z_MM]))[:, 0]
-    way = np.minimum(turn * radius / transverse, along)
-    turned = azimuth - sign * way * transverse / radius
-    out = np.empty_like(position)
-    out[:, 0] = centre[:, 0] - sign * radius * np.sin(turned)
-    out[:, 1] = centre[:, 1] + sign * radius * np.cos(turned)
-    out[:, 2] = position[:, 2] + way * direction[:, 2]
-    heading = np.stack(
-        [transverse * np.cos(turned), transverse * np.sin(turned), direction[:, 2]], axis=1
-    )
-    return out, heading, way
+    way = np.minimum(turn * radius / helices.transverse, along)
+    return *helices.at(way), way
 
 
 def cut(rays: Rays) -> Segments:

@@ -26,8 +26,10 @@ __all__ = [
     "DEAD",
     "EM_LAYERS",
     "HADRONIC_LAYERS",
+    "VOLUMES",
     "Cells",
     "Map",
+    "Volume",
     "cells",
     "map_of_volumes",
 ]
@@ -43,10 +45,11 @@ OUTER_R_MM, OUTER_Z_MM = 4250.0, 6100.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Volume:
+class Volume:
     """A ring around the beam line, at both sides. mm; depths from its inner to its outer face.
 
-    Faces are those in r where ``along`` is ``r``, else those in z.
+    Faces are those in r where ``along`` is ``r``, else those in z; ``layer`` is one of `LAYERS` or
+    ``dead``.
     """
 
     layer: str
@@ -64,9 +67,9 @@ def _rings(
     along: str,
     x0: tuple[float, ...],
     lambdas: tuple[float, ...],
-) -> list[_Volume]:
+) -> list[Volume]:
     return [
-        _Volume(
+        Volume(
             name,
             (low, high) if along == "r" else across,
             across if along == "r" else (low, high),
@@ -87,12 +90,12 @@ _EM_RATIO, _STEEL_RATIO, _COPPER_RATIO = 1.0 / 16.0, 9.4, 10.7
 _TILE_MM = 207.0
 _TILES = ("tile1", "tile2", "tile3")
 
-_VOLUMES = (
+VOLUMES = (
     # Solenoid (0.66 X0) and cryostat. Before the end-caps less than in ATLAS, whose presampler and
     # calibration make up for it.
-    _Volume("dead", (1150.0, 1400.0), (0.0, 2650.0), "r", 1.3, 0.29),
+    Volume("dead", (1150.0, 1400.0), (0.0, 2650.0), "r", 1.3, 0.29),
     # 11 mm of liquid argon.
-    _Volume("presampler", (1440.0, 1451.0), (0.0, 3200.0), "r", 0.08, 0.013),
+    Volume("presampler", (1440.0, 1451.0), (0.0, 3200.0), "r", 0.08, 0.013),
     *_rings(
         ("em1", "em2", "em3"),
         (1500.0, 1590.0, 1928.0, 1970.0),
@@ -102,11 +105,11 @@ _VOLUMES = (
         (4.3 * _EM_RATIO, 16.0 * _EM_RATIO, 2.0 * _EM_RATIO),
     ),
     # Electronics and cryostat in front of the Tile: 0.5 interaction lengths.
-    _Volume("dead", (2050.0, 2280.0), (0.0, 3200.0), "r", 2.25, 0.5),
+    Volume("dead", (2050.0, 2280.0), (0.0, 3200.0), "r", 2.25, 0.5),
     # Services of the tracker between barrel and end-cap; the end-cap's cryostat.
-    _Volume("dead", (1150.0, 2000.0), (3250.0, 3600.0), "z", 0.4, 0.1),
-    _Volume("presampler", (1200.0, 1720.0), (3650.0, 3661.0), "z", 0.08, 0.013),
-    _Volume("dead", (330.0, 2100.0), (3661.0, 3700.0), "z", 0.6, 0.14),
+    Volume("dead", (1150.0, 2000.0), (3250.0, 3600.0), "z", 0.4, 0.1),
+    Volume("presampler", (1200.0, 1720.0), (3650.0, 3661.0), "z", 0.08, 0.013),
+    Volume("dead", (330.0, 2100.0), (3661.0, 3700.0), "z", 0.6, 0.14),
     *_rings(
         ("em1", "em2", "em3"),
         (3700.0, 3790.0, 4150.0, 4250.0),
@@ -123,13 +126,13 @@ _VOLUMES = (
         (1.3 * _COPPER_RATIO, 2.5 * _COPPER_RATIO, 2.25 * _COPPER_RATIO, 2.25 * _COPPER_RATIO),
         (1.3, 2.5, 2.25, 2.25),
     ),
-    _Volume("fcal1", (72.0, 455.0), (4668.0, 5119.0), "z", 27.6, 2.66),
-    _Volume("fcal2", (72.0, 455.0), (5160.0, 5611.0), "z", 91.3, 3.68),
-    _Volume("fcal3", (72.0, 455.0), (5648.0, 6099.0), "z", 89.2, 3.60),
+    Volume("fcal1", (72.0, 455.0), (4668.0, 5119.0), "z", 27.6, 2.66),
+    Volume("fcal2", (72.0, 455.0), (5160.0, 5611.0), "z", 91.3, 3.68),
+    Volume("fcal3", (72.0, 455.0), (5648.0, 6099.0), "z", 89.2, 3.60),
     # The end-cap's cryostat under the extended Tile.
-    _Volume("dead", (2100.0, 2280.0), (3500.0, 6100.0), "r", 1.8, 0.4),
+    Volume("dead", (2100.0, 2280.0), (3500.0, 6100.0), "r", 1.8, 0.4),
     *(
-        _Volume(
+        Volume(
             name,
             (low, high),
             z,
@@ -152,8 +155,8 @@ _VOLUMES = (
         for name, low, high in parts
     ),
     # Cables in that gap; the girder that holds the Tile.
-    _Volume("dead", (2300.0, 3820.0), (2820.0, 3150.0), "r", 1.5, 0.3),
-    _Volume("dead", (3820.0, 4250.0), (0.0, 6100.0), "r", 14.0, 1.5),
+    Volume("dead", (2300.0, 3820.0), (2820.0, 3150.0), "r", 1.5, 0.3),
+    Volume("dead", (3820.0, 4250.0), (0.0, 6100.0), "r", 14.0, 1.5),
 )
 
 
@@ -182,12 +185,12 @@ class Map:
 @spent_on(Part.LOAD)
 def map_of_volumes() -> Map:
     """Return the map of material; made once a process."""
-    r = np.unique([0.0, OUTER_R_MM, *(edge for volume in _VOLUMES for edge in volume.r)])
-    z = np.unique([0.0, OUTER_Z_MM, *(edge for volume in _VOLUMES for edge in volume.z)])
+    r = np.unique([0.0, OUTER_R_MM, *(edge for volume in VOLUMES for edge in volume.r)])
+    z = np.unique([0.0, OUTER_Z_MM, *(edge for volume in VOLUMES for edge in volume.z)])
     shape = len(r) - 1, len(z) - 1
     layer = np.full(shape, BEHIND)
     x0, lambdas = np.zeros(shape), np.zeros(shape)
-    for volume in _VOLUMES:
+    for volume in VOLUMES:
         rows, columns = (
             slice(*np.searchsorted(edges, span).tolist())
             for edges, span in ((r, volume.r), (z, volume.z))
@@ -422,4 +425,4 @@ def settings() -> dict[str, object]:
     def values(parts: tuple[Any, ...]) -> list[list[object]]:
         return [[getattr(part, field.name) for field in fields(part)] for part in parts]
 
-    return {"volumes": values(_VOLUMES), "grids": values(_GRIDS), "adjacent": _ADJACENT}
+    return {"volumes": values(VOLUMES), "grids": values(_GRIDS), "adjacent": _ADJACENT}
