@@ -44,7 +44,7 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
     "--disable-quic",
-    # Nothing but this machine can be reached: a page that asks for more is found out by its requests.
+    # Nothing but this machine can be reached; that a page asks for more is seen all the same.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 

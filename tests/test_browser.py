@@ -64,8 +64,9 @@ def test_a_page_can_be_used_before_it_is_judged(tmp_path: Path, look: Look) -> N
     assert seen.complaints == ["console, error: broken"]
 
 
-def test_tests_have_event_loops_of_their_own(look: Look) -> None:
+def test_tests_have_event_loops_of_their_own(tmp_path: Path, look: Look) -> None:
     async def answer() -> int:
         return 7
 
+    assert look(page(tmp_path, "seven"), 390).complaints == []
     assert asyncio.run(answer()) == 7
