@@ -83,11 +83,11 @@ def test_the_site_is_well_in_the_dark(address: str, look: Look) -> None:
 
 
 def test_the_site_is_searched_without_a_network(address: str, look: Look) -> None:
-    def search(page: Page) -> None:
-        page.fill("input.md-search__input", "job-timeout")
+    def wait(page: Page) -> None:
         page.wait_for_selector("a.md-search-result__link", state="attached")
 
-    assert look(f"{address}/index.html", 1280, act=search).complaints == []
+    seen = look(f"{address}/index.html?q=job-timeout", 1280, whole=False, act=wait)
+    assert seen.complaints == []
 
 
 def test_pages_take_nothing_from_elsewhere(site: Path) -> None:
