@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+    from playwright.sync_api import Browser, BrowserContext, FloatRect, Page, Playwright
 
 WIDTHS = (1280, 390)
 """A screen and a phone, in px."""
@@ -76,11 +76,14 @@ class Seen:
     """All that can be read on it."""
 
     picture: Path
-    """A PNG of the page from top to bottom."""
+    """A PNG of it."""
 
 
 class Look(Protocol):
-    """Open a page `width` px wide; `act` may click and ask before the page is judged."""
+    """Open a page `width` px wide; `act` may click and ask before the page is judged.
+
+    The picture shows the `whole` page, or what is in the window, which takes half the time.
+    """
 
     def __call__(
         self,
@@ -88,6 +91,7 @@ class Look(Protocol):
         width: int,
         *,
         dark: bool = False,
+        whole: bool = True,
         act: Callable[[Page], object] | None = None,
     ) -> Seen: ...
 
@@ -109,11 +113,12 @@ class Eyes:
         width: int,
         *,
         dark: bool = False,
+        whole: bool = True,
         act: Callable[[Page], object] | None = None,
     ) -> Seen:
         """See `Look`."""
         address = page.resolve().as_uri() if isinstance(page, Path) else page
-        return self._thread.submit(self._look, address, width, dark, act).result()
+        return self._thread.submit(self._look, address, width, dark, whole, act).result()
 
     def close(self) -> None:
         """End Chromium."""
@@ -148,7 +153,12 @@ class Eyes:
         return self._contexts[width, dark]
 
     def _look(
-        self, address: str, width: int, dark: bool, act: Callable[[Page], object] | None
+        self,
+        address: str,
+        width: int,
+        dark: bool,
+        whole: bool,
+        act: Callable[[Page], object] | None,
     ) -> Seen:
         page = self._context(width, dark).new_page()
         try:
@@ -162,19 +172,25 @@ class Eyes:
             complaints += [f"picture cannot be shown: {name}" for name in seen["broken"]]
             if seen["width"] > width:
                 complaints.append(f"{seen['width']} px wide, for a window of {width}")
-            picture = self._picture(page, address, width, dark)
+            picture = self._pictures / _picture_name(address, width, dark)
+            _draw(page, picture, width, whole)
             return Seen(address, width, complaints, seen["text"], picture)
         finally:
             page.close()
 
-    def _picture(self, page: Page, address: str, width: int, dark: bool) -> Path:
-        parts = urlsplit(address)
-        name = re.sub(r"[^\w.-]+", "_", parts.path.strip("/"))[-80:] or "index"
-        path = self._pictures / f"{name}-{width}{'-dark' if dark else ''}.png"
-        tall = page.evaluate("document.scrollingElement.scrollHeight")
-        clip = {"x": 0, "y": 0, "width": width, "height": max(HEIGHT, min(tall, TALLEST))}
-        page.screenshot(path=path, full_page=True, clip=clip, animations="disabled")
-        return path
+
+def _picture_name(address: str, width: int, dark: bool) -> str:
+    name = re.sub(r"[^\w.-]+", "_", urlsplit(address).path.strip("/"))[-80:] or "index"
+    return f"{name}-{width}{'-dark' if dark else ''}.png"
+
+
+def _draw(page: Page, path: Path, width: int, whole: bool) -> None:
+    if not whole:
+        page.screenshot(path=path, animations="disabled")
+        return
+    tall = page.evaluate("document.scrollingElement.scrollHeight")
+    clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": max(HEIGHT, min(tall, TALLEST))}
+    page.screenshot(path=path, full_page=True, clip=clip, animations="disabled")
 
 
 class _Witness:
