@@ -190,7 +190,7 @@ def unexplained() -> list[Message]:
 
 
 def explained() -> str:
-    """Make a table a topic: messages, cause, cure."""
+    """Make a section a topic: messages, their cause and cure."""
     said: dict[Entry, dict[str, None]] = {entry: {} for entry in entries()}
     for message in messages():
         if message.text != _HOLE and (entry := entry_of(message)) is not None:
@@ -198,16 +198,14 @@ def explained() -> str:
     parts = []
     for topic in dict.fromkeys(entry.topic for entry in entries()):
         own = [entry for entry in entries() if entry.topic == topic]
-        rows = (
-            (
-                "<br>".join(map(plain, filter(None, [*said[entry], entry.shown]))),
-                entry.cause,
-                entry.cure,
-            )
-            for entry in own
-        )
-        parts += [f"### {topic}\n", table(("message", "cause", "cure"), rows)]
+        told = (_told(entry, said[entry]) for entry in own)
+        parts += [f"### {topic}\n", "\n---\n\n".join(told)]
     return "\n".join(parts)
+
+
+def _told(entry: Entry, texts: Iterable[str]) -> str:
+    lines = [f"- {code(text)}\n" for text in (*texts, entry.shown) if text]
+    return f"{''.join(lines)}\n**Cause.** {entry.cause}\n\n**Cure.** {entry.cure}\n"
 
 
 def _with_code(text: str) -> str:

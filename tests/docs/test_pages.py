@@ -21,7 +21,7 @@ from tests.docs.conftest import CHECKOUT
 pytest.importorskip("material", reason="the extra docs is not installed")
 pytest.importorskip("acts", reason="pages tell of the open chain, which is not installed")
 
-SMALL = {"HVMPI_NUM_BATCHES": "2", "HVMPI_BATCH_SIZE": "6"}
+SMALL = {"HVMPI_NUM_BATCHES": "1", "HVMPI_BATCH_SIZE": "6"}
 """What keeps the campaigns of the quick start short."""
 
 
