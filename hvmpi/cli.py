@@ -28,6 +28,7 @@ VERBS: dict[str, str] = {
     "job": "one job by hand, no MPI",
     "merge": "one training file of those of several runs",
     "train": "fit a first network to training files and say how well it tells signal from QCD",
+    "convert": "products as ROOT or Parquet files",
     "doctor": "look at each host for what a campaign needs, and run nothing",
     "init": "write a config and a host file for a new campaign",
 }

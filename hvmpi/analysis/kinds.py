@@ -26,8 +26,8 @@ __all__ = ["Kind", "ProductKind", "TrainingKind", "kind_of"]
 Form = dict[str, Any]
 """What awkward takes for an ``ak.forms.Form``."""
 
-_BLOCK = 4096
-"""Jets that are read at a time, 13 MB: HDF5 reads all columns of a row, one is kept."""
+_PART = 1024
+"""Jets of which all columns are read at a time, 4 MB, also where one column is kept."""
 
 
 class Kind(ABC):
@@ -41,11 +41,17 @@ class Kind(ABC):
         Every column, by collection.
     collections : tuple of str
         Those that a user may choose from.
+    rows : str
+        What a row is.
+    block : int
+        Rows that take some 50 MB.
     """
 
     schema: str
     tables: Mapping[str, tuple[Field, ...]]
     collections: tuple[str, ...]
+    rows: str
+    block: int
 
     @abstractmethod
     def form(self, collections: Iterable[str]) -> Form:
@@ -77,8 +83,10 @@ class Kind(ABC):
 class ProductKind(Kind):
     """HITS, RDO and AOD: a record an event, with a list a collection."""
 
-    def __init__(self, schema: Schema) -> None:
-        self._schema = schema
+    rows = "events"
+
+    def __init__(self, schema: Schema, block: int) -> None:
+        self._schema, self.block = schema, block
         self.schema = schema.name
         self.tables = {"events": EVENT_FIELDS, **schema.collections}
         self.collections = tuple(schema.collections)
@@ -120,6 +128,8 @@ class ProductKind(Kind):
 class TrainingKind(Kind):
     """Training files: a record a jet, with its own columns, its tracks and its clusters."""
 
+    rows, block = "jets", 8192
+
     def __init__(self) -> None:
         self.schema = SCHEMA
         self.tables = {name: dataset.fields for name, dataset in DATASETS.items()}
@@ -145,8 +155,8 @@ class TrainingKind(Kind):
         places = {column: column.split("/") for column in columns}
         datasets = {dataset for dataset, _ in places.values()}
         parts = {column: [_nothing(*place)] for column, place in places.items()}
-        for start in range(rows.start, rows.stop, _BLOCK):
-            stop = min(start + _BLOCK, rows.stop)
+        for start in range(rows.start, rows.stop, _PART):
+            stop = min(start + _PART, rows.stop)
             block = {dataset: opened.read(dataset, start, stop) for dataset in datasets}
             for column, (dataset, field) in places.items():
                 parts[column].append(block[dataset][field].reshape(-1))
@@ -192,7 +202,12 @@ def _buffers(form: Form) -> Iterator[str]:
 
 _KINDS = {
     kind.schema: kind
-    for kind in (TrainingKind(), *(ProductKind(schema) for schema in (AOD, HITS, RDO)))
+    for kind in (
+        TrainingKind(),
+        ProductKind(AOD, block=500),
+        ProductKind(HITS, block=200),
+        ProductKind(RDO, block=100),
+    )
 }
 
 

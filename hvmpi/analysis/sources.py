@@ -189,7 +189,7 @@ class Sources:
                 table, made = self.kind.books(file)
             tables.append(table)
             provenance.setdefault(json.dumps(made, sort_keys=True), made)
-        self.about = {
+        self.about: dict[str, Any] = {
             "units": self._of_columns("unit"),
             "meanings": self._of_columns("meaning"),
             "normalisation": _plain(np.concatenate(tables)),
@@ -210,10 +210,10 @@ class Sources:
         """All rows of all files."""
         return [(file, range(file.rows)) for file in self.files]
 
-    def blocks(self, rows: int) -> Iterator[list[Piece]]:
-        """Yield all rows of all files, so many at a time, wherever files end."""
+    def blocks(self) -> Iterator[list[Piece]]:
+        """Yield all rows of all files, a block of the kind's size at a time, wherever files end."""
+        rows = room = self.kind.block
         block: list[Piece] = []
-        room = rows
         for file, left in self.pieces:
             while len(left) >= room:
                 yield [*block, (file, left[:room])]
@@ -228,7 +228,7 @@ class Sources:
 def joined(pieces: Iterable[Piece], columns: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Read columns of pieces of files, and join the pieces; of ``.../index`` to offsets."""
     parts = [file.read(columns, rows) for file, rows in pieces]
-    return {column: _join(column, [part[column] for part in parts]) for column in columns}
+    return {column: _join(column, [part.pop(column) for part in parts]) for column in columns}
 
 
 def _join(column: str, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

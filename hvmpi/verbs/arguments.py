@@ -10,7 +10,7 @@ from hvmpi.campaign.paths import find_run
 from hvmpi.errors import UsageError
 from hvmpi.settings import load
 
-__all__ = ["VerbParser", "chosen_run", "run_parser"]
+__all__ = ["VerbParser", "add_run_dir", "chosen_run", "run_parser"]
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -30,6 +30,12 @@ def run_parser(verb: str, description: str, example: str) -> VerbParser:
         allow_abbrev=False,
     )
     parser.add_argument("timestamp", nargs="?", metavar="TIMESTAMP", help="default: the newest")
+    add_run_dir(parser)
+    return parser
+
+
+def add_run_dir(parser: argparse.ArgumentParser) -> None:
+    """Add what says where runs are."""
     parser.add_argument(
         "--run-dir",
         type=Path,
@@ -37,7 +43,6 @@ def run_parser(verb: str, description: str, example: str) -> VerbParser:
         help="directory of the runs (default: what the config says, else runs)",
     )
     parser.add_argument("-c", "--config", metavar="FILE", help="the campaign, for its run-dir")
-    return parser
 
 
 def chosen_run(given: argparse.Namespace) -> Path:
