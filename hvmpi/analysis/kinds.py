@@ -9,15 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hvmpi.errors import InputError
 from hvmpi.hdf5 import InputFile
-from hvmpi.openchain.eventdata import Product
-from hvmpi.openchain.schemas import AOD, EVENT_FIELDS, HITS, RDO, Field, Schema
+from hvmpi.openchain.eventdata import Collection, Product
+from hvmpi.openchain.schemas import AOD, EVENT_FIELDS, EVENTS, HITS, RDO, Field, Schema
 from hvmpi.training.columns import DATASETS, SCHEMA
 from hvmpi.training.files import TrainingFile
 
@@ -28,6 +28,14 @@ Form = dict[str, Any]
 
 _PART = 1024
 """Jets of which all columns are read at a time, 4 MB, also where one column is kept."""
+
+
+class Contents(NamedTuple):
+    """What a file holds: events or jets, its table of normalisation, and how it was made."""
+
+    rows: int
+    normalisation: NDArray[Any]
+    provenance: Mapping[str, Any]
 
 
 class Kind(ABC):
@@ -62,22 +70,30 @@ class Kind(ABC):
         return list(_buffers(self.form(collections)))
 
     @abstractmethod
-    def open(self, path: Path, collections: Iterable[str]) -> Any:
-        """Open a file to read some of its collections; what it gives is a context with a length.
+    def look(self, path: Path) -> Contents:
+        """Say what a file holds.
 
         Raises
         ------
         InputError
-            If it is missing, damaged, of another kind or version, or lacks any collection.
+            If it is missing, damaged, of another kind or version, or lacks a collection.
         """
 
     @abstractmethod
-    def read(self, opened: Any, columns: Iterable[str], rows: range) -> dict[str, NDArray[Any]]:
-        """Read some rows of columns; of ``.../index`` how many there are in each event."""
+    def read(
+        self, file: InputFile, length: int, columns: Sequence[str], rows: range
+    ) -> dict[str, NDArray[Any]]:
+        """Read some rows of columns; of ``.../index`` how many there are in each event.
 
-    @abstractmethod
-    def books(self, opened: Any) -> tuple[NDArray[Any], Mapping[str, Any]]:
-        """Give the table of normalisation of an open file, and what it says of its making."""
+        Parameters
+        ----------
+        file : InputFile
+            One that was looked at.
+        length : int
+            Rows that it has.
+        columns : sequence of str
+        rows : range
+        """
 
 
 class ProductKind(Kind):
@@ -104,25 +120,27 @@ class ProductKind(Kind):
         }
         return _record(_columns("events", EVENT_FIELDS) | lists)
 
-    def open(self, path: Path, collections: Iterable[str]) -> Product:
-        """Open a file to read some of its collections."""
-        return Product(path, self._schema, set(collections) - {"events"})
+    def look(self, path: Path) -> Contents:
+        """Say what a file holds."""
+        with Product(path, self._schema, collections=()) as product:
+            return Contents(len(product), product.normalisation, product.provenance)
 
-    def read(self, opened: Product, columns: Iterable[str], rows: range) -> dict[str, NDArray[Any]]:
+    def read(
+        self, file: InputFile, length: int, columns: Sequence[str], rows: range
+    ) -> dict[str, NDArray[Any]]:
         """Read some rows of columns; of ``.../index`` how many there are in each event."""
-        return {column: self._column(opened, column, rows) for column in columns}
-
-    def _column(self, opened: Product, column: str, rows: range) -> NDArray[Any]:
-        collection, _, field = column.partition("/")
-        if collection == "events":
-            return opened.events[field][rows.start : rows.stop]
-        if field == "index":
-            return np.diff(opened[collection].index[rows.start : rows.stop + 1])
-        return opened[collection].column(field, rows.start, len(rows))
-
-    def books(self, opened: Product) -> tuple[NDArray[Any], Mapping[str, Any]]:
-        """Give the table of normalisation of an open file, and what it says of its making."""
-        return opened.normalisation, opened.provenance
+        names = {column.partition("/")[0] for column in columns} - {"events"}
+        tables = {name: Collection(file, name, self.tables[name], length) for name in names}
+        read = {}
+        for column in columns:
+            name, _, field = column.partition("/")
+            if name == "events":
+                read[column] = file.table(name, EVENTS)[field][rows.start : rows.stop]
+            elif field == "index":
+                read[column] = np.diff(tables[name].index[rows.start : rows.stop + 1])
+            else:
+                read[column] = tables[name].column(field, rows.start, len(rows))
+        return read
 
 
 class TrainingKind(Kind):
@@ -144,27 +162,29 @@ class TrainingKind(Kind):
                 contents[name] = {"class": "RegularArray", "size": slots, "content": contents[name]}
         return _record(contents)
 
-    def open(self, path: Path, collections: Iterable[str]) -> TrainingFile:  # noqa: ARG002 - all stand in rows
-        """Open a file to read some of its collections."""
-        return TrainingFile(path)
+    def look(self, path: Path) -> Contents:
+        """Say what a file holds."""
+        with TrainingFile(path) as file:
+            return Contents(len(file), file.books.normalisation, file.books.provenance)
 
     def read(
-        self, opened: TrainingFile, columns: Iterable[str], rows: range
+        self,
+        file: InputFile,
+        length: int,  # noqa: ARG002 - its datasets have it
+        columns: Sequence[str],
+        rows: range,
     ) -> dict[str, NDArray[Any]]:
         """Read some rows of columns."""
         places = {column: column.split("/") for column in columns}
-        datasets = {dataset for dataset, _ in places.values()}
+        names = {name for name, _ in places.values()}
         parts = {column: [_nothing(*place)] for column, place in places.items()}
         for start in range(rows.start, rows.stop, _PART):
             stop = min(start + _PART, rows.stop)
-            block = {dataset: opened.read(dataset, start, stop) for dataset in datasets}
-            for column, (dataset, field) in places.items():
-                parts[column].append(block[dataset][field].reshape(-1))
+            block = {name: file.read(name, start, stop) for name in names}
+            for column, (name, field) in places.items():
+                # A view would keep all columns.
+                parts[column].append(block[name][field].flatten())
         return {column: np.concatenate(part) for column, part in parts.items()}
-
-    def books(self, opened: TrainingFile) -> tuple[NDArray[Any], Mapping[str, Any]]:
-        """Give the table of normalisation of an open file, and what it says of its making."""
-        return opened.books.normalisation, opened.books.provenance
 
 
 def _nothing(dataset: str, field: str) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hvmpi.analysis.kinds import Kind, kind_of
 from hvmpi.campaign.paths import MERGED_STEM, SUFFIXES, RunPaths
 from hvmpi.errors import InputError, UsageError
+from hvmpi.hdf5 import InputFile
 from hvmpi.settings import load_run
 
 __all__ = ["PRODUCTS", "Names", "Piece", "Source", "Sources", "find_files", "joined"]
@@ -135,11 +136,10 @@ class Source:
         InputError
             If the file is not what it was, or damaged.
         """
-        collections = dict.fromkeys(column.partition("/")[0] for column in columns)
         if _state(self.path) != self.state:
             raise InputError(f"'{self.path}' is not what it was when it was opened; open it again")
-        with self.kind.open(self.path, collections) as file:
-            return self.kind.read(file, columns, rows)
+        with InputFile(self.path) as file:
+            return self.kind.read(file, self.rows, columns, rows)
 
 
 Piece = tuple[Source, range]
@@ -184,11 +184,10 @@ class Sources:
         provenance: dict[str, Any] = {}
         for path in paths:
             state = _state(path)
-            with self.kind.open(path, ()) as file:
-                self.files.append(Source(path, self.kind, len(file), state))
-                table, made = self.kind.books(file)
-            tables.append(table)
-            provenance.setdefault(json.dumps(made, sort_keys=True), made)
+            found = self.kind.look(path)
+            self.files.append(Source(path, self.kind, found.rows, state))
+            tables.append(found.normalisation)
+            provenance.setdefault(json.dumps(found.provenance, sort_keys=True), found.provenance)
         self.about: dict[str, Any] = {
             "units": self._of_columns("unit"),
             "meanings": self._of_columns("meaning"),
