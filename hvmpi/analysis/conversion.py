@@ -170,18 +170,14 @@ def _write_root(path: Path, sources: Sources, collections: Sequence[str]) -> Non
 
 def _branches(array: Any) -> dict[str, Any]:
     """Give what uproot makes branches of."""
-    import awkward as ak
-
-    branches = {}
+    branches: dict[str, Any] = {}
     for name in array.fields:
         values = array[name]
-        if not values.fields:
-            branches[name] = ak.to_numpy(values)
-        elif isinstance(values.layout, ak.contents.ListOffsetArray):
-            # It calls its columns NAME_COLUMN, and counts them once, in nNAME.
-            branches[name] = values
+        if values.fields and values.ndim == 1:
+            branches |= {f"{name}_{field}": values[field] for field in values.fields}
         else:
-            branches |= {f"{name}_{field}": ak.to_numpy(values[field]) for field in values.fields}
+            # Of lists uproot calls the columns NAME_COLUMN, and their lengths, once, nNAME.
+            branches[name] = values
     return branches
 
 

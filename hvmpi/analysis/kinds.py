@@ -83,7 +83,7 @@ class Kind(ABC):
     def read(
         self, file: InputFile, length: int, columns: Sequence[str], rows: range
     ) -> dict[str, NDArray[Any]]:
-        """Read some rows of columns; of ``.../index`` how many there are in each event.
+        """Read some rows of columns; of ``.../index`` how long each list is.
 
         Parameters
         ----------
@@ -109,15 +109,7 @@ class ProductKind(Kind):
 
     def form(self, collections: Iterable[str]) -> Form:
         """Say what awkward makes of some of the collections."""
-        lists = {
-            name: {
-                "class": "ListOffsetArray",
-                "offsets": "i64",
-                "content": _record(_columns(name, self.tables[name])),
-                "form_key": f"{name}/index",
-            }
-            for name in collections
-        }
+        lists = {name: _list(name, self.tables[name]) for name in collections}
         return _record(_columns("events", EVENT_FIELDS) | lists)
 
     def look(self, path: Path) -> Contents:
@@ -128,7 +120,7 @@ class ProductKind(Kind):
     def read(
         self, file: InputFile, length: int, columns: Sequence[str], rows: range
     ) -> dict[str, NDArray[Any]]:
-        """Read some rows of columns; of ``.../index`` how many there are in each event."""
+        """Read some rows of columns; of ``.../index`` how long each list is."""
         names = {column.partition("/")[0] for column in columns} - {"events"}
         tables = {name: Collection(file, name, self.tables[name], length) for name in names}
         read = {}
@@ -144,23 +136,31 @@ class ProductKind(Kind):
 
 
 class TrainingKind(Kind):
-    """Training files: a record a jet, with its own columns, its tracks and its clusters."""
+    """Training files: a record a jet, with its own columns, and lists of its tracks and clusters.
+
+    The lists hold what is `valid` in the file, and nothing of the padding.
+    """
 
     rows, block = "jets", 8192
 
     def __init__(self) -> None:
         self.schema = SCHEMA
-        self.tables = {name: dataset.fields for name, dataset in DATASETS.items()}
+        self.tables = {
+            name: tuple(field for field in dataset.fields if field.name != "valid")
+            for name, dataset in DATASETS.items()
+        }
         self.collections = tuple(DATASETS)
 
     def form(self, collections: Iterable[str]) -> Form:
         """Say what awkward makes of some of the collections."""
-        contents = {}
-        for name in collections:
-            contents[name] = _record(_columns(name, self.tables[name]))
-            if slots := DATASETS[name].slots:
-                contents[name] = {"class": "RegularArray", "size": slots, "content": contents[name]}
-        return _record(contents)
+        return _record(
+            {
+                name: _list(name, self.tables[name])
+                if DATASETS[name].slots
+                else _record(_columns(name, self.tables[name]))
+                for name in collections
+            }
+        )
 
     def look(self, path: Path) -> Contents:
         """Say what a file holds."""
@@ -174,21 +174,34 @@ class TrainingKind(Kind):
         columns: Sequence[str],
         rows: range,
     ) -> dict[str, NDArray[Any]]:
-        """Read some rows of columns."""
+        """Read some rows of columns; of ``.../index`` how long each list is."""
         places = {column: column.split("/") for column in columns}
         names = {name for name, _ in places.values()}
-        parts = {column: [_nothing(*place)] for column, place in places.items()}
-        for start in range(rows.start, rows.stop, _PART):
+        parts: dict[str, list[NDArray[Any]]] = {column: [] for column in columns}
+        # One part of no rows where there is none.
+        for start in range(rows.start, max(rows.stop, rows.start + 1), _PART):
             stop = min(start + _PART, rows.stop)
             block = {name: file.read(name, start, stop) for name in names}
             for column, (name, field) in places.items():
-                # A view would keep all columns.
-                parts[column].append(block[name][field].flatten())
+                parts[column].append(_of_block(block[name], field))
         return {column: np.concatenate(part) for column, part in parts.items()}
 
 
-def _nothing(dataset: str, field: str) -> NDArray[Any]:
-    return np.zeros(0, dtype=DATASETS[dataset].dtype[field])
+def _of_block(rows: NDArray[Any], field: str) -> NDArray[Any]:
+    if rows.ndim == 1:
+        # A view would keep all columns.
+        return rows[field].copy()
+    valid: NDArray[np.bool_] = rows["valid"]
+    return valid.sum(axis=1) if field == "index" else rows[field][valid]
+
+
+def _list(name: str, fields: Sequence[Field]) -> Form:
+    return {
+        "class": "ListOffsetArray",
+        "offsets": "i64",
+        "content": _record(_columns(name, fields)),
+        "form_key": f"{name}/index",
+    }
 
 
 def _columns(name: str, fields: Sequence[Field]) -> dict[str, Form]:

@@ -35,8 +35,8 @@ def open_products(paths: Names, *, product: str = "aod") -> ak.Array:
     -------
     ak.Array
         Of a product a record an event: ``run_number``, ``event_number``, ``weight``, and a list of
-        records a collection (``events.jets.pt``). Of training files a record a jet: ``jets``,
-        and ``tracks`` and ``clusters``, as many in every jet, ``valid`` or padding.
+        records a collection (``events.jets.pt``). Of training files a record a jet: ``jets``, and
+        lists of its ``tracks`` and ``clusters``, without what is not ``valid``.
         References (``clusters.jet``, ``tracks.truth``) are rows within the event, -1: none.
         Its ``attrs`` hold ``units`` and ``meanings``, by collection and column, and the files'
         ``normalisation`` and ``provenance``.
@@ -45,7 +45,8 @@ def open_products(paths: Names, *, product: str = "aod") -> ak.Array:
     ------
     InputError
         If nothing matches, or a file is missing, damaged, of another kind or version, or not what
-        it was when it was opened, as is seen when a column is read; names it.
+        it was when it was opened, as is seen when a column is read; names it. (awkward makes an
+        `AttributeError` of it, with the sentence in it, in ``events.jets.pt``.)
     SetupError
         If awkward is not installed.
 
