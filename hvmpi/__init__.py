@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hvmpi.analysis.opening import open_products as open  # noqa: A004 - hvmpi.open
     from hvmpi.campaign.status import Status, read_status
 
-__all__ = ["Status", "__version__", "read_status"]
+__all__ = ["Status", "__version__", "open", "read_status"]
 
 __version__ = "0.1.0"
 
@@ -18,5 +19,9 @@ def __getattr__(name: str) -> Any:
         from hvmpi.campaign import status
 
         return getattr(status, name)
+    if name == "open":
+        from hvmpi.analysis.opening import open_products
+
+        return open_products
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -30,6 +30,7 @@ VERBS: dict[str, str] = {
     "merge": "one training file of those of several runs",
     "train": "fit a first network to training files and say how well it tells signal from QCD",
     "display": "draw one event: a picture, an interactive page, a file for Phoenix",
+    "convert": "products as ROOT or Parquet files",
     "doctor": "look at each host for what a campaign needs, and run nothing",
     "init": "write a config, a host file and a batch script for a new campaign",
     "completion": "print what lets a shell complete verbs, options and runs",

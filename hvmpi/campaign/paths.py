@@ -19,6 +19,7 @@ __all__ = [
     "create_run",
     "event_file_stem",
     "find_run",
+    "is_timestamp",
     "job_folder",
     "job_stem",
     "library_stem",
@@ -288,7 +289,12 @@ def list_runs(run_dir: Path) -> list[str]:
         names = [entry.name for entry in os.scandir(run_dir) if entry.is_dir()]
     except OSError:
         return []
-    return sorted(name for name in names if _TIMESTAMP.fullmatch(name))
+    return sorted(filter(is_timestamp, names))
+
+
+def is_timestamp(word: str) -> bool:
+    """Whether a word is one by which runs are called."""
+    return _TIMESTAMP.fullmatch(word) is not None
 
 
 def find_run(run_dir: Path, timestamp: str | None) -> Path:

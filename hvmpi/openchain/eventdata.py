@@ -352,10 +352,17 @@ class Collection:
     def __len__(self) -> int:
         return int(self.index[-1])
 
+    def _rows(self, first: int, events: int) -> slice:
+        stop = len(self.index) - 1 if events < 0 else first + events
+        return slice(int(self.index[first]), int(self.index[stop]))
+
+    def column(self, field: str, first: int, events: int) -> NDArray[Any]:
+        """Return an array of consecutive events, counted from `first`."""
+        return self._array(field, self._rows(first, events))
+
     def table(self, first: int = 0, events: int = -1) -> Table:
         """Return the arrays of consecutive events, counted from `first`; -1: all that follow."""
-        stop = len(self.index) - 1 if events < 0 else first + events
-        rows = slice(int(self.index[first]), int(self.index[stop]))
+        rows = self._rows(first, events)
         return {name: self._array(name, rows) for name in self.fields}
 
 
@@ -369,6 +376,8 @@ class Product:
     path : Path
     schema : Schema
         What the file is expected to be.
+    collections : iterable of str, optional
+        Those that are asked for later, if not all: of others it is only seen that they are there.
 
     Attributes
     ----------
@@ -383,26 +392,31 @@ class Product:
         If the file is missing, damaged, of another schema or version.
     """
 
-    def __init__(self, path: Path, schema: Schema) -> None:
+    def __init__(
+        self, path: Path, schema: Schema, collections: Iterable[str] | None = None
+    ) -> None:
         self.path, self.schema = path, schema
         self._file = InputFile(path)
         try:
-            self._load()
+            self._load(schema.collections if collections is None else collections)
         except InputError:
             self._file.close()
             raise
 
     @spent_on(Part.READ)
-    def _load(self) -> None:
+    def _load(self, collections: Iterable[str]) -> None:
         self._file.check_schema(self.schema.name, self.schema.version)
         self.provenance: dict[str, Any] = self._file.json("provenance")
         self.events: NDArray[Any] = self._file.table("events", EVENTS)
         self.normalisation: NDArray[Any] = self._file.table("normalisation")
         if not is_normalisation(self.normalisation.dtype):
             self._file.refuse("normalisation", "has other columns than expected")
+        for name in self.schema.collections:
+            if name not in self._file:
+                self._file.refuse(name, "is not there")
         self._collections = {
-            collection: Collection(self._file, collection, fields, len(self.events))
-            for collection, fields in self.schema.collections.items()
+            name: Collection(self._file, name, self.schema.collections[name], len(self.events))
+            for name in collections
         }
 
     def __getitem__(self, collection: str) -> Collection:

@@ -11,7 +11,7 @@ from hvmpi.campaign.paths import find_run
 from hvmpi.errors import UsageError
 from hvmpi.settings import load
 
-__all__ = ["DESCRIBE", "Described", "VerbParser", "chosen_run", "run_parser"]
+__all__ = ["DESCRIBE", "Described", "VerbParser", "add_run_dir", "chosen_run", "run_parser"]
 
 DESCRIBE: Sequence[str] = ("--describe",)
 """Given to a verb's `main` as its command line, makes it raise `Described`; known by identity."""
@@ -53,6 +53,12 @@ def run_parser(verb: str, description: str, example: str) -> VerbParser:
         allow_abbrev=False,
     )
     parser.add_argument("timestamp", nargs="?", metavar="TIMESTAMP", help="default: the newest")
+    add_run_dir(parser)
+    return parser
+
+
+def add_run_dir(parser: argparse.ArgumentParser) -> None:
+    """Add what says where runs are."""
     parser.add_argument(
         "--run-dir",
         type=Path,
@@ -60,7 +66,6 @@ def run_parser(verb: str, description: str, example: str) -> VerbParser:
         help="directory of the runs (default: what the config says, else runs)",
     )
     parser.add_argument("-c", "--config", metavar="FILE", help="the campaign, for its run-dir")
-    return parser
 
 
 def chosen_run(given: argparse.Namespace) -> Path:
