@@ -28,8 +28,8 @@ from study import Cell, Column, Study, axes, parser, with_error, within
 
 from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.layers import EM_LAYERS, HADRONIC_LAYERS
-from hvmpi.report.estimates import effective
 from hvmpi.openchain.processes import S
+from hvmpi.report.estimates import effective
 from hvmpi.training.variables import ENERGY_FLOOR_GEV, delta_r, nearest, pairs
 
 M_PHI_GEV, M_S_GEV = 600.0, 150.0

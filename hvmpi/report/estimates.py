@@ -102,9 +102,7 @@ def half_width(values: Floats) -> tuple[float, float]:
     spread = math.sqrt(share * (1.0 - share) / len(values))
     at = np.array([share, 1.0 - share])
     low, high = np.quantile(values, at)
-    left, right = (
-        np.quantile(values, np.clip(at + way, 0.0, 1.0)) for way in (-spread, spread)
-    )
+    left, right = (np.quantile(values, np.clip(at + way, 0.0, 1.0)) for way in (-spread, spread))
     errors = 0.5 * (right - left)
     covariance = errors[0] * errors[1] * share / (1.0 - share)
     variance = 0.25 * (errors[0] ** 2 + errors[1] ** 2 - 2.0 * covariance)

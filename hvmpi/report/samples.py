@@ -115,8 +115,8 @@ class Samples:
     samples : tuple of Sample
     mu : float
         Mean number of pile-up interactions.
-    settings_hash : str
-        Of the chain that made the AODs; of several, the first.
+    provenance : mapping
+        What the first AOD says of its making; empty where there is none.
     files : int
         That were read.
     notes : tuple of str
@@ -125,7 +125,7 @@ class Samples:
 
     samples: tuple[Sample, ...]
     mu: float
-    settings_hash: str
+    provenance: Mapping[str, Any]
     files: int
     notes: tuple[str, ...]
 
@@ -154,7 +154,7 @@ def read_samples(status: StatusFile, selection: Selection) -> Samples:
     return Samples(
         tuple(samples),
         float(status.attributes["settings"].get("pileup-mu") or 0.0),
-        reader.settings_hash,
+        reader.provenance,
         reader.files,
         tuple(_note(what, why, len(selection.paths)) for what, why in reader.refused.items()),
     )
@@ -171,7 +171,7 @@ class _Reader:
         self.samples: dict[tuple[Any, ...], Sample] = {}
         self.refused: dict[str, list[str]] = defaultdict(list)
         self.files = 0
-        self.settings_hash = ""
+        self.provenance: Mapping[str, Any] = {}
 
     def read_aod(self, path: Path) -> None:
         try:
@@ -195,7 +195,7 @@ class _Reader:
             sample.books[quantity].append(aod.normalisation)
         sample.events += len(aod.events)
         self.files += 1
-        self.settings_hash = self.settings_hash or str(aod.provenance.get("settings_hash", ""))
+        self.provenance = self.provenance or aod.provenance
 
     def read_training_file(self, path: Path) -> None:
         try:
@@ -204,6 +204,8 @@ class _Reader:
         except InputError as error:
             self.refused["anything"].append(str(error))
             return
+        sources = books.provenance["sources"]
+        self.provenance = self.provenance or (sources[0] if sources else {})
         for number, row in enumerate(books.normalisation):
             sample = self._sample(row)
             own = jets[jets["runNumber"] == row["run_number"]]
@@ -214,7 +216,8 @@ class _Reader:
 
     def _sample(self, row: Any) -> Sample:
         name, process, digest = (
-            row[field].decode("utf-8", "replace") for field in ("sample", "process", "settings_hash")
+            row[field].decode("utf-8", "replace")
+            for field in ("sample", "process", "settings_hash")
         )
         key = name, process, int(row["run_number"]), digest
         if key not in self.samples:

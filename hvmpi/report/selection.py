@@ -55,13 +55,13 @@ def select(status: StatusFile) -> Selection:
     place, size = np.concatenate(places), np.concatenate(sizes)
     samples = status.table("event_files")["sample"][np.concatenate(files)]
     chosen = place[_spread(samples, size)]
-    rows = np.concatenate([table for table in _rows(status, chosen)])
+    rows = np.concatenate(_rows(status, chosen))
     if product == "aod":
         found = status.joined_jobs(rows)["output"]
     elif product == "train":
         found = status.training_files(rows)
     else:
-        found = []
+        found = rows[:0]
     return Selection(product, tuple(map(Path, found)), len(place), int(size.sum()))
 
 

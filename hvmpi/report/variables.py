@@ -160,7 +160,8 @@ def _momenta(truth: Table, rows: NDArray[Any]) -> NDArray[np.float64]:
 
 def _masses(momenta: NDArray[np.float64]) -> NDArray[np.float64]:
     energy, *momentum = momenta
-    return np.sqrt(np.maximum(energy**2 - sum(part**2 for part in momentum), 0.0))
+    square = energy**2 - sum(part**2 for part in momentum)
+    return np.asarray(np.sqrt(np.maximum(square, 0.0)))
 
 
 def _sums(momenta: NDArray[np.float64], owner: NDArray[Any], owners: int) -> NDArray[np.float64]:
@@ -174,7 +175,7 @@ def _decays(events: Events) -> Table:
     x, y, z = (
         truth[f"decay_{axis}"][rows].astype(np.float64) - truth[axis][rows] for axis in "xyz"
     )
-    energy, px, py, pz = _momenta(truth, rows)
+    _, px, py, pz = _momenta(truth, rows)
     momentum = np.sqrt(px**2 + py**2 + pz**2)
     with np.errstate(divide="ignore", invalid="ignore"):
         boost = truth["mass"][rows] / momentum

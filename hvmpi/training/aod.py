@@ -111,9 +111,7 @@ def _table(aod: Product | KeptProduct, name: str, start: int, events: int) -> Ta
     return collection.table(start, events) | {"event": np.repeat(np.arange(events), lengths)}
 
 
-def block_rows(
-    path: Path, link: str, table: Table, field: str, target: Table
-) -> NDArray[np.int64]:
+def block_rows(path: Path, link: str, table: Table, field: str, target: Table) -> NDArray[np.int64]:
     """Turn links to rows of an event into links to rows of the block; -1 stays.
 
     Parameters
@@ -137,9 +135,7 @@ def block_rows(
     linked = table[field] >= 0
     rows = np.where(linked, first + table[field], -1)
     if (rows[linked] >= stop[linked]).any():
-        raise InputError(
-            f"'{path}' is damaged: '{link}' points beyond its event; make it again"
-        )
+        raise InputError(f"'{path}' is damaged: '{link}' points beyond its event; make it again")
     return rows
 
 

@@ -204,9 +204,7 @@ def pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
     return of_first, np.arange(len(of_first)) + np.repeat(start - offset, count)
 
 
-def nearest(
-    table: Table, others: Table, counts: NDArray[np.bool_] | None = None
-) -> Floats:
+def nearest(table: Table, others: Table, counts: NDArray[np.bool_] | None = None) -> Floats:
     """Return the distance dR of each row to the nearest other of its event; infinite: none.
 
     Parameters
