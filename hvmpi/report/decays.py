@@ -14,9 +14,9 @@ from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.processes import FORCED_WIDTH, SM_WIDTH_UP_TO, Process
 from hvmpi.report.agreement import of_histograms, with_distribution
 from hvmpi.report.estimates import mean
-from hvmpi.report.findings import Figure, Physics
+from hvmpi.report.findings import Figure, Physics, joined
 from hvmpi.report.histograms import coarseness, filled, rebinned, regular
-from hvmpi.report.panel import Panel, count, outside
+from hvmpi.report.panel import INCHES, Panel, count, outside
 from hvmpi.report.plot import Plot
 from hvmpi.report.samples import Curve
 from hvmpi.report.variables import Quantity
@@ -52,26 +52,27 @@ def decay_plots(view: View) -> Physics:
     ]
     if not signals:
         return Physics()
-    lifetime = _lifetime(view, signals)
-    radius = _radius(view, signals)
-    masses = _masses(view, signals)
-    notes = tuple(
+    notes = [
         f"What lifetime was asked for is not known of {signal.curve.name}: its event files were "
         "not made with the settings of this run."
         for signal in signals
         if signal.ctau is None
-    )
-    return Physics(
-        (lifetime[0], radius[0], *masses[0]),
-        (*notes, *masses[2]),
-        (*lifetime[1], *radius[1], *masses[1]),
+    ]
+    return joined(
+        [
+            Physics(notes=tuple(notes)),
+            _lifetime(view, signals),
+            _radius(view, signals),
+            _masses(view, signals, is_phi=True),
+            _masses(view, signals, is_phi=False),
+        ]
     )
 
 
 # --- lifetime --------------------------------------------------------------------------------
 
 
-def _lifetime(view: View, signals: Sequence[_Signal]) -> tuple[Plot, list[Figure]]:
+def _lifetime(view: View, signals: Sequence[_Signal]) -> Physics:
     asked = {signal.ctau for signal in signals}
     # Lifetimes that differ are told apart from what was asked for by their ratio to it alone.
     relative = len(asked) > 1 and None not in asked
@@ -87,7 +88,7 @@ def _lifetime(view: View, signals: Sequence[_Signal]) -> tuple[Plot, list[Figure
         histogram = _shares(filled(axis, ctau / scale, weights), factor)
         curve: tuple[Floats, Floats] | None = None
         sentence = (
-            f"{signal.curve.name}: {count(len(ctau), 's')}, mean {found:.0f} ± {error:.0f} mm"
+            f"{signal.curve.name}: {count(len(ctau), 'decays')}, mean {found:.0f} ± {error:.0f} mm"
         )
         if signal.ctau is not None:
             x = np.linspace(0.0, _BINS * width, 200)
@@ -128,13 +129,14 @@ def _lifetime(view: View, signals: Sequence[_Signal]) -> tuple[Plot, list[Figure
         "Proper lifetime of the true s. Dashed: the exponential with the mean that was asked for.",
         sentences,
     )
-    return Plot("ctau", "Proper lifetime of the s", caption, paint), figures
+    plot = Plot("ctau", "Proper lifetime of the s", caption, paint, INCHES)
+    return Physics((plot,), (), tuple(figures))
 
 
 # --- decay radius ----------------------------------------------------------------------------
 
 
-def _radius(view: View, signals: Sequence[_Signal]) -> tuple[Plot, list[Figure]]:
+def _radius(view: View, signals: Sequence[_Signal]) -> Physics:
     far = max(float(np.quantile(signal.decays["lxy"], 0.95)) for signal in signals) / 1000.0
     width = _nice(max(far, 1e-3) / _BINS)
     axis = regular(_BINS, 0.0, _BINS * width)
@@ -145,7 +147,7 @@ def _radius(view: View, signals: Sequence[_Signal]) -> tuple[Plot, list[Figure]]
         made = filled(axis, decays["lxy"] / 1000.0, decays["weight"])
         histogram = _shares(made, factor)
         curve: tuple[Floats, Floats] | None = None
-        sentence = f"{signal.curve.name}: {count(len(decays['lxy']), 's')}"
+        sentence = f"{signal.curve.name}: {count(len(decays['lxy']), 'decays')}"
         if signal.ctau is not None:
             lengths = decays["stretch"] * signal.ctau / 1000.0
             x = np.linspace(0.0, _BINS * width, 120)
@@ -182,7 +184,7 @@ def _radius(view: View, signals: Sequence[_Signal]) -> tuple[Plot, list[Figure]]
         label = r"decay radius $L_{xy}$ of the s [m]"
         panel = Panel(figure, label, f"share of s / {step:g} m", view.remark)
         for number, (signal, histogram, curve) in enumerate(drawn):
-            name = f"{signal.curve.name} ({len(signal.decays['lxy']):,} s)"
+            name = f"{signal.curve.name} ({len(signal.decays['lxy']):,} decays)"
             panel.points(number, histogram.edges, histogram.values, histogram.errors, name)
             if curve is not None:
                 panel.curve(number, *curve, rf"asked: $\langle c\tau\rangle$ = {signal.ctau:g} mm")
@@ -194,7 +196,8 @@ def _radius(view: View, signals: Sequence[_Signal]) -> tuple[Plot, list[Figure]]
         "that was asked for makes of the momenta of these s.",
         sentences,
     )
-    return Plot("lxy", "Decay radius of the s", caption, paint), figures
+    plot = Plot("lxy", "Decay radius of the s", caption, paint, INCHES)
+    return Physics((plot,), (), tuple(figures))
 
 
 def _survival(lengths: Floats, weights: Floats, radii: Floats) -> Floats:
@@ -212,89 +215,82 @@ def _survival(lengths: Floats, weights: Floats, radii: Floats) -> Floats:
 # --- masses ----------------------------------------------------------------------------------
 
 
-def _masses(view: View, signals: Sequence[_Signal]) -> tuple[list[Plot], list[Figure], list[str]]:
-    drawn: dict[bool, list[tuple[str, Any]]] = {True: [], False: []}
-    figures, notes, sentences = [], [], []
-    chosen: dict[bool, list[tuple[_Signal, float, Floats, Floats]]] = {True: [], False: []}
+@dataclass(frozen=True)
+class _Resonance:
+    """Phi or s, of one sample."""
+
+    signal: _Signal
+    asked: float
+    difference: Floats
+    weights: Floats
+
+
+def _masses(view: View, signals: Sequence[_Signal], *, is_phi: bool) -> Physics:
+    found = []
     for signal in signals:
         table = signal.curve.table(Quantity.RESONANCES)
-        for is_phi, name in ((True, "m_phi"), (False, "m_s")):
-            asked = getattr(signal.asked, name) if signal.asked else None
-            if not table or asked is None:
-                continue
-            own = table["is_phi"] == is_phi
-            if not own.any():
-                if is_phi:
-                    notes.append(
-                        f"No mass of Phi is shown of {signal.curve.name}: its long-lived particles "
-                        "do not come in pairs from one."
-                    )
-                continue
-            difference = table["mass"][own] - asked
-            chosen[is_phi].append((signal, asked, difference, table["weight"][own]))
-    half = {
-        is_phi: _half_range([difference for _, _, difference, _ in entries])
-        for is_phi, entries in chosen.items()
-    }
-    for is_phi, entries in chosen.items():
-        if not entries:
+        asked = getattr(signal.asked, "m_phi" if is_phi else "m_s") if signal.asked else None
+        if not table or asked is None:
             continue
-        axis = regular(_BINS, -half[is_phi], half[is_phi])
-        factor = coarseness(axis, *(weights for *_, weights in entries))
-        what = "Phi, of two s" if is_phi else "s, of its decay products"
-        for signal, asked, difference, weights in entries:
-            histogram = _shares(filled(axis, difference, weights), factor)
-            middle, error = _median(difference)
-            name = signal.curve.name
-            figures.append(
-                Figure(
-                    f"{name}: median mass of {'Phi' if is_phi else 's'} (GeV)",
-                    f"{asked:g}",
-                    f"{asked + middle:.{_digits(error)}f} ± {error:.{_digits(error)}f}",
-                    f"{middle:+.2g} GeV",
-                )
+        own = table["is_phi"] == is_phi
+        if own.any():
+            difference = table["mass"][own] - asked
+            found.append(_Resonance(signal, asked, difference, table["weight"][own]))
+    if not found:
+        return Physics()
+    half = _half_range([one.difference for one in found])
+    # One bin has what was asked for in its middle.
+    bins = _BINS // coarseness(range(_BINS), *(one.weights for one in found)) // 2 * 2 + 1
+    axis = regular(bins, -half, half)
+    drawn, figures, sentences = [], [], []
+    for one in found:
+        histogram = _shares(filled(axis, one.difference, one.weights), 1)
+        middle, error = _median(one.difference)
+        name, digits = one.signal.curve.name, _digits(error)
+        figures.append(
+            Figure(
+                f"{name}: median mass of {'Phi' if is_phi else 's'} (GeV)",
+                f"{one.asked:g}",
+                f"{one.asked + middle:.{digits}f} ± {error:.{digits}f}",
+                f"{middle:+.2g} GeV",
             )
-            sentences.append(
-                f"{name}, mass of {what}: {count(len(difference), 'entries')}, median "
-                f"{middle:+.2g} GeV from {asked:g} GeV; {outside(*histogram.outside)}"
-            )
-            drawn[is_phi].append((f"{name}: {asked:g} GeV", histogram))
-    panels = [is_phi for is_phi, entries in drawn.items() if entries]
-    if not panels:
-        return [], figures, notes
-    wide = (
-        any(asked > SM_WIDTH_UP_TO for _, asked, _, _ in chosen[True]) and half[True] > FORCED_WIDTH
-    )
+        )
+        sentences.append(
+            f"{name}: {count(len(one.difference), 'entries')}, median {middle:+.2g} GeV from "
+            f"{one.asked:g} GeV; {outside(*histogram.outside)}"
+        )
+        drawn.append((f"{name}: {one.asked:g} GeV", histogram))
+    wide = is_phi and any(one.asked > SM_WIDTH_UP_TO for one in found)
+    # Narrow ones in MeV.
+    unit, scale = ("MeV", 1000.0) if half < 0.5 else ("GeV", 1.0)
+    step = 2.0 * half * scale / bins
 
     def paint(figure: Any) -> None:
-        for column, is_phi in enumerate(panels):
-            label = r"$m(ss) - m_\Phi$ [GeV]" if is_phi else r"$m(s) - m_s$ [GeV]"
-            panel = Panel(
-                *(figure, label, "share of entries / bin" if column == 0 else ""),
-                view.remark,
-                columns=len(panels),
-                column=column,
-            )
-            for number, (name, histogram) in enumerate(drawn[is_phi]):
-                panel.points(number, histogram.edges, histogram.values, histogram.errors, name)
-            if is_phi and wide:
-                edges = drawn[True][0][1].edges
-                panel.curve(5, *_breit_wigner(edges), rf"$\Gamma$ = {FORCED_WIDTH:g} GeV")
-            panel.axes.set_xlim(-half[is_phi], half[is_phi])
-            panel.legend()
+        label = r"$m(ss) - m_\Phi$" if is_phi else r"$m(s) - m_s$"
+        y = f"share of entries / {step:.3g} {unit}"
+        panel = Panel(figure, f"{label} [{unit}]", y, view.remark)
+        for number, (name, histogram) in enumerate(drawn):
+            edges = scale * histogram.edges
+            panel.points(number, edges, histogram.values, histogram.errors, name)
+        if wide:
+            curve = _breit_wigner(drawn[0][1].edges)
+            panel.curve(len(drawn), *curve, rf"Breit-Wigner, $\Gamma$ = {FORCED_WIDTH:g} GeV")
+        panel.axes.set_xlim(-scale * half, scale * half)
+        panel.legend()
 
-    wide_too = (
-        f" Dashed: the Breit-Wigner of {FORCED_WIDTH:g} GeV that Phi has above "
-        f"{SM_WIDTH_UP_TO:g} GeV; the partons of the protons make light Phi more frequent."
-        if wide
-        else ""
+    what = (
+        "True mass of Phi, from its two s, less the mass that was asked for."
+        if is_phi
+        else "True mass of the s, from its decay products, less the mass that was asked for."
     )
-    caption = view.caption(
-        "True masses, less what was asked for: of Phi from its two s, of the s from its decay "
-        f"products.{wide_too}",
-        sentences,
-    )
-    return [Plot("masses", "Masses of Phi and s", caption, paint)], figures, notes
+    if wide:
+        what += (
+            f" Dashed: the width of {FORCED_WIDTH:g} GeV that Phi has above {SM_WIDTH_UP_TO:g} GeV; "
+            "lighter ones are more frequent, as the protons' partons make them."
+        )
+    name, title = ("mass_phi", "Mass of Phi") if is_phi else ("mass_s", "Mass of the s")
+    plot = Plot(name, title, view.caption(what, sentences), paint, INCHES)
+    return Physics((plot,), (), tuple(figures))
 
 
 def _breit_wigner(edges: Floats) -> tuple[Floats, Floats]:

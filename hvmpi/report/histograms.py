@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import hist
@@ -38,15 +38,14 @@ def filled(axis: Any, values: NDArray[Any], weights: NDArray[Any]) -> Any:
     return hist.Hist(axis, storage=hist.storage.Weight()).fill(values, weight=weights)
 
 
-def coarseness(axis: Any, *weights: NDArray[Any]) -> int:
+def coarseness(axis: Sized, *weights: NDArray[Any]) -> int:
     """Return how many bins to join: as many are left as the fewest entries bear.
 
-    Rice's rule: twice the cube root of the number of entries.
+    In the manner of Rice's rule: 2.5 times the cube root of the number of entries.
     """
     fewest = min((entries for w in weights if (entries := effective(w)) > 0.0), default=0.0)
-    bearable = 2.0 * fewest ** (1.0 / 3.0)
-    fine = [factor for factor in _FACTORS if len(axis) / factor <= max(bearable, 7.0)]
-    return fine[0] if fine else _FACTORS[-1]
+    bearable = max(2.5 * fewest ** (1.0 / 3.0), 7.0)
+    return next((factor for factor in _FACTORS if len(axis) / factor <= bearable), _FACTORS[-1])
 
 
 def rebinned(values: Floats, factor: int) -> Floats:

@@ -14,7 +14,7 @@ from hvmpi.report.agreement import Agreement, of_histograms
 from hvmpi.report.estimates import mean
 from hvmpi.report.findings import Figure, Physics, joined
 from hvmpi.report.histograms import JETS, coarseness, filled, rebinned
-from hvmpi.report.panel import Panel, count, outside
+from hvmpi.report.panel import INCHES, Panel, count, outside
 from hvmpi.report.plot import Plot
 from hvmpi.report.reference import Component
 from hvmpi.report.samples import Curve
@@ -144,7 +144,9 @@ def _plot(
         panel.legend(columns=2 if len(drawn) > 2 else 1)
 
     caption = view.caption(_about(view, variable, curves), sentences)
-    return Physics((Plot(variable.name, variable.title, caption, paint),), (), tuple(figures))
+    return Physics(
+        (Plot(variable.name, variable.title, caption, paint, INCHES),), (), tuple(figures)
+    )
 
 
 def _about(view: View, variable: _Variable, curves: Sequence[tuple[Curve, Table]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,21 @@ from numpy.typing import NDArray
 
 from hvmpi.report.plot import COLOURS, INK
 
-__all__ = ["LABEL", "Panel", "count", "outside"]
+__all__ = ["INCHES", "LABEL", "Panel", "count", "outside"]
 
 Floats = NDArray[np.float64]
 
 LABEL = "Simulation (open chain)"
 _MARKERS = "osD^vP"
-_LEFT, _RIGHT, _BOTTOM, _TOP = 0.155, 0.965, 0.15, 0.9
-_LINE = 0.075
+_LEFT, _RIGHT, _BOTTOM, _TOP = 0.155, 0.965, 0.145, 0.905
+_LINE = 0.068
 """Height of a line of the legend, of the axes."""
+
+INCHES = (5.6, 4.3)
+"""Of a plot: on a phone its letters can still be read."""
+
+_MOST_DECADES = 2.0
+"""Of a logarithmic axis with numbers at 1, 2 and 5."""
 
 
 class Panel:
@@ -32,8 +37,6 @@ class Panel:
     remark : str
         Stands above, at the right.
     log_x, log_y : bool
-    columns, column : int
-        Of several beside each other, which one.
     """
 
     def __init__(
@@ -45,24 +48,20 @@ class Panel:
         *,
         log_x: bool = False,
         log_y: bool = False,
-        columns: int = 1,
-        column: int = 0,
     ) -> None:
-        width = (_RIGHT - _LEFT - (columns - 1) * 0.1) / columns
-        left = _LEFT + column * (width + 0.1)
-        self.axes = figure.add_axes((left, _BOTTOM, width, _TOP - _BOTTOM))
+        figure.set_layout_engine("none")
+        self.axes = figure.add_axes((_LEFT, _BOTTOM, _RIGHT - _LEFT, _TOP - _BOTTOM))
         self.axes.set(xlabel=x, ylabel=y)
         if log_x:
             _make_log(self.axes.xaxis)
+        self._log_y = log_y
         if log_y:
             self.axes.set_yscale("log")
-        self._log_y = log_y
+        self._named: list[tuple[Any, str]] = []
         self._low: list[float] = []
         self._high: list[float] = []
-        if column == 0:
-            figure.text(_LEFT, 0.925, LABEL, style="italic", fontsize=11)
-        if column == columns - 1:
-            figure.text(_RIGHT, 0.925, remark, ha="right", fontsize=10)
+        figure.text(_LEFT, 0.928, LABEL, style="italic", fontsize=11)
+        figure.text(_RIGHT, 0.928, remark, ha="right", fontsize=10)
 
     def points(
         self,
@@ -85,7 +84,7 @@ class Panel:
         if self._log_y:
             # A bar to 0 would have no end.
             down = np.minimum(down, 0.9 * np.where(there, values, 1.0))
-        self.axes.errorbar(
+        drawn = self.axes.errorbar(
             middle[there],
             values[there],
             yerr=[down[there], errors[there, 1]],
@@ -94,9 +93,9 @@ class Panel:
             markersize=3.5,
             elinewidth=1.1,
             color=COLOURS[number],
-            label=label,
             zorder=3.0 + number,
         )
+        self._named.append((drawn, label))
         self._note(values[there] - down[there], values[there] + errors[there, 1])
 
     def band(self, number: int, edges: Floats, values: Floats, errors: Floats, label: str) -> None:
@@ -117,14 +116,16 @@ class Panel:
             self.axes.fill_between(
                 x, low, high, step="post", color=colour, alpha=0.28, linewidth=0.0, zorder=1.0
             )
-        self.axes.stairs(
-            values, edges, color=colour, linewidth=1.1, linestyle="--", label=label, baseline=None
+        drawn = self.axes.stairs(
+            values, edges, color=colour, linewidth=1.1, linestyle="--", baseline=None
         )
+        self._named.append((drawn, label))
         self._note(values[there], values[there])
 
     def curve(self, number: int, x: Floats, y: Floats, label: str) -> None:
         """Draw what was asked for, as a line."""
-        self.axes.plot(x, y, color=COLOURS[number], linewidth=1.3, linestyle="--", label=label)
+        (drawn,) = self.axes.plot(x, y, color=COLOURS[number], linewidth=1.3, linestyle="--")
+        self._named.append((drawn, label))
         self._note(y, y)
 
     def level(self, y: float) -> None:
@@ -144,8 +145,7 @@ class Panel:
         below : bool
         columns : int
         """
-        handles, labels = self.axes.get_legend_handles_labels()
-        lines = -(-len(labels) // columns) + bool(title)
+        lines = -(-len(self._named) // columns) + bool(title)
         room = _LINE * lines + 0.06 if lines else 0.05
         low, high = self._span(floor)
         if self._log_y:
@@ -153,14 +153,16 @@ class Panel:
             total = span / (1.0 - room)
             bottom = low / 10.0 ** (total - span) if below else low
             self.axes.set_ylim(bottom, bottom * 10.0**total)
+            if total < _MOST_DECADES:
+                _make_log(self.axes.yaxis)
         else:
             total = (high - low) / (1.0 - room)
             bottom = high - total if below else low
             self.axes.set_ylim(bottom, bottom + total)
-        if handles:
+        if self._named:
             self.axes.legend(
-                handles,
-                labels,
+                [drawn for drawn, _ in self._named],
+                [label for _, label in self._named],
                 loc="lower left" if below else "upper right",
                 title=title or None,
                 ncols=columns,
@@ -182,8 +184,7 @@ class Panel:
             return (0.1, 1.0) if self._log_y else (0.0, 1.0)
         low, high = min(self._low), max(self._high)
         if self._log_y:
-            low = 10.0 ** np.floor(np.log10(low))
-            return float(low), float(max(high, 10.0 * low))
+            return 0.8 * low, max(high, 4.0 * low)
         if floor is None:
             margin = 0.08 * max(high - low, 1e-3 * abs(high), 1e-12)
             return low - margin, high + margin
@@ -219,8 +220,3 @@ def outside(under: float, over: float) -> str:
         if share > 0.0
     ]
     return "none lie outside of the range" if not sides else "of the range " + ", ".join(sides)
-
-
-def names(values: Sequence[str]) -> str:
-    """Join names as a sentence has them."""
-    return ", ".join(values[:-1]) + " and " + values[-1] if len(values) > 1 else "".join(values)

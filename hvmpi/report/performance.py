@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hvmpi.openchain.eventdata import Table
 from hvmpi.report.agreement import Agreement, of_counts, of_points
 from hvmpi.report.findings import Figure, Physics, joined
-from hvmpi.report.panel import Panel, count
+from hvmpi.report.panel import INCHES, Panel, count
 from hvmpi.report.plot import Plot
 from hvmpi.report.points import CURVES, Binned, Points, averaged, measured
 from hvmpi.report.reference import Component
@@ -184,7 +184,7 @@ def _plot(view: View, curve: Binned, tables: Sequence[tuple[Curve, Table]]) -> P
 
     reference = view.about_reference if any(one.expected for one in drawn) else ""
     caption = view.caption(f"{style.about}. {reference}".strip(), sentences)
-    plot = Plot(curve.name, style.title, caption, paint)
+    plot = Plot(curve.name, style.title, caption, paint, INCHES)
     return Physics((plot,), tuple(notes), tuple(figures))
 
 

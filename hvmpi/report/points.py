@@ -17,8 +17,8 @@ __all__ = ["CURVES", "Binned", "Points", "averaged", "measured"]
 
 Floats = NDArray[np.float64]
 
-_LEAST = 10.0
-"""Entries that a bin needs to have a width."""
+_LEAST = 20.0
+"""Entries that a bin needs to have a width, and twice as many for a core."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class Points:
     errors: Floats
     entries: Floats
 
+
+_TOLD = 0.8
+"""Least share of a bin's entries that are of samples that have a value there."""
 
 Estimate = tuple[float, float, float]
 """Value, and errors downwards and upwards."""
@@ -110,8 +113,8 @@ CURVES = (
         for y in ("d0", "z0", "relative_pt")
     ),
     *(
-        Binned(f"jet_{name}", Quantity.MATCHED_JETS, "pt", "response", JET_PT_GEV, how, _LEAST)
-        for name, how in (("response", _mean), ("resolution", _core))
+        Binned(f"jet_{name}", Quantity.MATCHED_JETS, "pt", "response", JET_PT_GEV, how, least)
+        for name, how, least in (("response", _mean, 10.0), ("resolution", _core, 2.0 * _LEAST))
     ),
 )
 
@@ -142,20 +145,18 @@ def averaged(components: Sequence[Points], shares: Sequence[Floats]) -> Points:
     shares : sequence of ndarray, shape (n_bins,)
         Entries of each that the curve to be compared with has.
     """
-    share = np.stack(shares)
-    # What has no value there has nothing to say there.
+    # What has no value in a bin has nothing to say there; if it is too much of the whole, nobody has.
     known = np.stack([np.isfinite(points.values) for points in components])
-    total = share.sum(axis=0)
-    enough = (total > 0.0) & (known | (share == 0.0)).all(axis=0)
-    part = np.divide(share, total, out=np.zeros_like(share), where=total > 0.0)
-    values = sum(
-        np.where(k, p.values, 0.0) * w for p, k, w in zip(components, known, part, strict=True)
+    share = np.stack(shares)
+    total, told = share.sum(axis=0), (share * known).sum(axis=0)
+    enough = (told > 0.0) & (told >= _TOLD * total)
+    part = np.divide(share * known, told, out=np.zeros_like(share), where=enough)
+    values = np.stack([np.nan_to_num(points.values) for points in components])
+    errors = np.stack([np.nan_to_num(points.errors) for points in components])
+    average = (part * values).sum(axis=0)
+    error = np.sqrt(((part[..., None] * errors) ** 2).sum(axis=0))
+    return Points(
+        np.where(enough, average, np.nan),
+        np.where(enough[:, None], error, np.nan),
+        np.stack([points.entries for points in components]).sum(axis=0),
     )
-    squares = sum(
-        np.where(k[:, None], p.errors, 0.0) ** 2 * w[:, None] ** 2
-        for p, k, w in zip(components, known, part, strict=True)
-    )
-    entries = sum(points.entries for points in components)
-    nothing = ~enough
-    made = np.where(nothing, np.nan, values)
-    return Points(made, np.where(nothing[:, None], np.nan, np.sqrt(squares)), np.asarray(entries))
