@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.processes import FORCED_WIDTH, SM_WIDTH_UP_TO, Process
 from hvmpi.report.agreement import of_histograms, with_distribution
-from hvmpi.report.estimates import mean
+from hvmpi.report.estimates import effective, mean
 from hvmpi.report.findings import Figure, Physics, joined
 from hvmpi.report.histograms import coarseness, filled, rebinned, regular
 from hvmpi.report.panel import INCHES, Panel, count, outside
@@ -77,9 +77,9 @@ def _lifetime(view: View, signals: Sequence[_Signal]) -> Physics:
     # Lifetimes that differ are told apart from what was asked for by their ratio to it alone.
     relative = len(asked) > 1 and None not in asked
     scales = [signal.ctau or 1.0 if relative else 1.0 for signal in signals]
-    means = [mean(signal.decays["ctau"], signal.decays["weight"]) for signal in signals]
+    means = [_exponential(signal.decays["ctau"], signal.decays["weight"]) for signal in signals]
     expected = [signal.ctau or found for signal, (found, _) in zip(signals, means, strict=True)]
-    width = 0.1 if relative else _nice(5.0 * max(expected) / _BINS)
+    width = 0.1 if relative else _nice(max(5.0 * max(expected), 1e-3) / _BINS)
     drawn, figures, sentences = [], [], []
     axis = regular(_BINS, 0.0, _BINS * width)
     factor = coarseness(axis, *(signal.decays["weight"] for signal in signals))
@@ -131,6 +131,12 @@ def _lifetime(view: View, signals: Sequence[_Signal]) -> Physics:
     )
     plot = Plot("ctau", "Proper lifetime of the s", caption, paint, INCHES)
     return Physics((plot,), (), tuple(figures))
+
+
+def _exponential(values: Floats, weights: Floats) -> tuple[float, float]:
+    """Return the mean of an exponential, by maximum likelihood, and its error."""
+    middle = float(np.average(values, weights=weights))
+    return middle, middle / math.sqrt(effective(weights))
 
 
 # --- decay radius ----------------------------------------------------------------------------
@@ -238,9 +244,10 @@ def _masses(view: View, signals: Sequence[_Signal], *, is_phi: bool) -> Physics:
             found.append(_Resonance(signal, asked, difference, table["weight"][own]))
     if not found:
         return Physics()
-    half = _half_range([one.difference for one in found])
     # One bin has what was asked for in its middle.
     bins = _BINS // coarseness(range(_BINS), *(one.weights for one in found)) // 2 * 2 + 1
+    width = _nice(2.0 * _half_range([one.difference for one in found]) / bins)
+    half = 0.5 * bins * width
     axis = regular(bins, -half, half)
     drawn, figures, sentences = [], [], []
     for one in found:
@@ -263,11 +270,11 @@ def _masses(view: View, signals: Sequence[_Signal], *, is_phi: bool) -> Physics:
     wide = is_phi and any(one.asked > SM_WIDTH_UP_TO for one in found)
     # Narrow ones in MeV.
     unit, scale = ("MeV", 1000.0) if half < 0.5 else ("GeV", 1.0)
-    step = 2.0 * half * scale / bins
+    step = scale * width
 
     def paint(figure: Any) -> None:
         label = r"$m(ss) - m_\Phi$" if is_phi else r"$m(s) - m_s$"
-        y = f"share of entries / {step:.3g} {unit}"
+        y = f"share of entries / {step:g} {unit}"
         panel = Panel(figure, f"{label} [{unit}]", y, view.remark)
         for number, (name, histogram) in enumerate(drawn):
             edges = scale * histogram.edges
@@ -285,8 +292,8 @@ def _masses(view: View, signals: Sequence[_Signal], *, is_phi: bool) -> Physics:
     )
     if wide:
         what += (
-            f" Dashed: the width of {FORCED_WIDTH:g} GeV that Phi has above {SM_WIDTH_UP_TO:g} GeV; "
-            "lighter ones are more frequent, as the protons' partons make them."
+            f" Dashed: the width of {FORCED_WIDTH:g} GeV that Phi has above {SM_WIDTH_UP_TO:g} "
+            "GeV; lighter ones are more frequent, as the protons' partons make them."
         )
     name, title = ("mass_phi", "Mass of Phi") if is_phi else ("mass_s", "Mass of the s")
     plot = Plot(name, title, view.caption(what, sentences), paint, INCHES)
@@ -301,9 +308,8 @@ def _breit_wigner(edges: Floats) -> tuple[Floats, Floats]:
 
 
 def _half_range(differences: Sequence[Floats]) -> float:
-    """Return a round number that nearly all are within."""
-    most = max((float(np.quantile(np.abs(one), 0.98)) for one in differences), default=0.0)
-    return _nice(max(1.1 * most, 0.01))
+    """Return what nearly all are within, GeV."""
+    return max(0.005, *(float(np.quantile(np.abs(one), 0.98)) for one in differences))
 
 
 def _median(values: Floats) -> tuple[float, float]:

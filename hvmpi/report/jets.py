@@ -16,7 +16,6 @@ from hvmpi.report.findings import Figure, Physics, joined
 from hvmpi.report.histograms import JETS, coarseness, filled, rebinned
 from hvmpi.report.panel import INCHES, Panel, count, outside
 from hvmpi.report.plot import Plot
-from hvmpi.report.reference import Component
 from hvmpi.report.samples import Curve
 from hvmpi.report.variables import Quantity
 from hvmpi.report.view import View
@@ -97,15 +96,14 @@ def _plot(
     widths = np.diff(edges) if variable.log else np.ones(len(edges) - 1)
     drawn, figures, sentences = [], [], []
     for curve, table in curves:
-        of_curve = view.components.get(curve.name)
         values, weights = table[variable.column], table["weight"]
         made = filled(axis, values, weights)
         sums = rebinned(made.values(flow=True), factor)
         total = sums.sum()
         errors = np.sqrt(rebinned(made.variances(flow=True), factor))
         expected = test = None
-        if of_curve is not None:
-            shape, statistical, systematic = _expected(variable.column, table, of_curve, factor)
+        if curve.reference:
+            shape, statistical, systematic = _expected(variable.column, table, curve, factor)
             test = of_histograms(sums, shape, statistical, systematic)
             expected = (
                 shape[1:-1] / total / widths,
@@ -124,7 +122,7 @@ def _plot(
             f"{curve.name}: {count(len(values), 'jets')}{_text(test)}; "
             f"{outside(float(sums[0] / total), float(sums[-1] / total))}"
         )
-        figures.append(_figure(variable, curve, values, weights, of_curve, test))
+        figures.append(_figure(variable, curve, values, weights, test))
     step = "" if variable.log else f"{edges[1] - edges[0]:g}"
     per = f"{step} {variable.unit}".strip()
     last = max(int(np.flatnonzero(one.values)[-1]) if one.values.any() else 0 for one in drawn)
@@ -155,20 +153,20 @@ def _about(view: View, variable: _Variable, curves: Sequence[tuple[Curve, Table]
         said.append("Of signal: the jet next to each s.")
     if any(len(curve.samples) > 1 for curve, _ in curves):
         said.append("Slices of QCD are added by their cross-sections.")
-    if any(curve.name in view.components for curve, _ in curves):
+    if any(curve.reference for curve, _ in curves):
         said.append(view.about_reference)
     return " ".join(said)
 
 
 def _expected(
-    column: str, table: Table, components: Sequence[Component], factor: int
+    column: str, table: Table, curve: Curve, factor: int
 ) -> tuple[Floats, Floats, Floats]:
     """Return what the reference makes of the jets of a curve: sums, their variances, its own.
 
     Each sample of the curve has its jets, and these the shape that the reference has of it.
     """
     sums, squares, own = 0.0, 0.0, 0.0
-    for number, component in enumerate(components):
+    for number, component in enumerate(curve.reference):
         weights = table["weight"][table["component"] == number]
         of_reference = component.sums[column].sum()
         if not of_reference > 0.0:
@@ -186,19 +184,18 @@ def _figure(
     curve: Curve,
     values: Floats,
     weights: Floats,
-    components: Sequence[Component] | None,
     test: Agreement | None,
 ) -> Figure:
     middle, error = mean(values, weights)
     asked = agreement = ""
-    if components is not None:
-        events = sum(component.events for component in components)
+    if curve.reference:
+        events = sum(component.events for component in curve.reference)
         asked = f"the reference's ({events:,} events)"
         agreement = str(test) if test else "too few entries"
     return Figure(
         f"{curve.name}: {variable.quantity} of jets, mean and distribution",
         asked,
-        f"{middle:.3g} ± {error:.2g}",
+        f"{middle:.3g} ± {error:.2g}" if error > 0.0 else f"{middle:.3g}",
         agreement,
     )
 

@@ -15,7 +15,6 @@ from hvmpi.report.findings import Figure, Physics, joined
 from hvmpi.report.panel import INCHES, Panel, count
 from hvmpi.report.plot import Plot
 from hvmpi.report.points import CURVES, Binned, Points, averaged, measured
-from hvmpi.report.reference import Component
 from hvmpi.report.samples import Curve
 from hvmpi.report.view import View
 
@@ -134,12 +133,11 @@ def _plot(view: View, curve: Binned, tables: Sequence[tuple[Curve, Table]]) -> P
     for one, table in tables:
         points = measured(curve, table)
         inside = (table[curve.x] >= curve.edges[0]) & (table[curve.x] < curve.edges[-1])
-        components = view.components.get(one.name)
         expected = test = None
-        if components is not None:
+        if one.reference:
             expected = averaged(
-                [component.points[curve.name] for component in components],
-                _entries(curve, table, components),
+                [component.points[curve.name] for component in one.reference],
+                _entries(curve, table, len(one.reference)),
             )
             test = _test(curve, points, expected)
         if not np.isfinite(points.values).any():
@@ -188,10 +186,10 @@ def _plot(view: View, curve: Binned, tables: Sequence[tuple[Curve, Table]]) -> P
     return Physics((plot,), tuple(notes), tuple(figures))
 
 
-def _entries(curve: Binned, table: Table, components: Sequence[Component]) -> list[Floats]:
+def _entries(curve: Binned, table: Table, samples: int) -> list[Floats]:
     """Return how many entries each sample has in each bin."""
     made = []
-    for number in range(len(components)):
+    for number in range(samples):
         own = table["component"] == number
         sums, _ = np.histogram(table[curve.x][own], curve.edges, weights=table["weight"][own])
         made.append(sums)

@@ -145,7 +145,7 @@ def averaged(components: Sequence[Points], shares: Sequence[Floats]) -> Points:
     shares : sequence of ndarray, shape (n_bins,)
         Entries of each that the curve to be compared with has.
     """
-    # What has no value in a bin has nothing to say there; if it is too much of the whole, nobody has.
+    # What has no value in a bin says nothing there; if that is too much of the bin, nobody does.
     known = np.stack([np.isfinite(points.values) for points in components])
     share = np.stack(shares)
     total, told = share.sum(axis=0), (share * known).sum(axis=0)

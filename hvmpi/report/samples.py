@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hvmpi.campaign.status import StatusFile
-from hvmpi.errors import ConfigError, InputError
+from hvmpi.errors import HvmpiError, InputError
 from hvmpi.openchain.eventdata import Table, hash_of_settings
 from hvmpi.openchain.processes import Process, resolve
+from hvmpi.report.reference import Component
 from hvmpi.report.selection import Selection
 from hvmpi.report.variables import VARIABLES, AodFile, Quantity, jets_of
 from hvmpi.sample import SampleOptions
@@ -25,6 +26,7 @@ from hvmpi.training.weights import cross_section_weights
 __all__ = ["Curve", "Sample", "Samples", "read_samples"]
 
 _QCD = "qcd"
+_ANYTHING = "any plot"
 
 
 @dataclass
@@ -67,13 +69,16 @@ class Curve:
     ----------
     name : str
     samples : tuple of Sample
+    reference : tuple of Component
+        Of each sample; empty where the reference does not apply to it.
     """
 
     name: str
     samples: tuple[Sample, ...]
+    reference: tuple[Component, ...] = ()
 
     def table(self, quantity: Quantity) -> Table:
-        """Return all that was read of a quantity, with a column ``component``: the sample.
+        """Return all that was read of a quantity, with a column ``component``: the sample's place.
 
         Each entry counts with its event's weight; jets of QCD count with the cross-section that
         they stand for, if that is known of all slices.
@@ -91,7 +96,8 @@ class Curve:
             weight = self._cross_sections(whole)
             if np.isfinite(weight).all():
                 whole["weight"] = weight
-        return whole
+        # Weights of either sign may leave nothing to be shared out.
+        return whole if whole["weight"].sum() > 0.0 else {}
 
     def _cross_sections(self, jets: Table) -> NDArray[np.float64]:
         columns = ("run_number", "sum_weights", "filter_efficiency", "cross_section_pb")
@@ -156,13 +162,18 @@ def read_samples(status: StatusFile, selection: Selection) -> Samples:
         float(status.attributes["settings"].get("pileup-mu") or 0.0),
         reader.provenance,
         reader.files,
-        tuple(_note(what, why, len(selection.paths)) for what, why in reader.refused.items()),
+        tuple(_notes(reader.refused, len(selection.paths))),
     )
 
 
-def _note(what: str, why: list[str], files: int) -> str:
-    rest = f"; so it is with {len(why)} of {files} files" if len(why) > 1 else ""
-    return f"Not in the plots of {what}: {why[0]}{rest}."
+def _notes(refused: Mapping[str, list[str]], files: int) -> Iterator[str]:
+    """Say what could not be read; plots that lack the same are named together."""
+    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for what, reasons in refused.items():
+        alike[tuple(reasons)].append(what)
+    for why, names in alike.items():
+        rest = f"; so it is with {len(why)} of {files} files" if len(why) > 1 else ""
+        yield f"Not in {' or '.join(names)}: {why[0]}{rest}."
 
 
 class _Reader:
@@ -178,7 +189,7 @@ class _Reader:
             with AodFile(path) as aod:
                 self._read(aod)
         except InputError as error:
-            self.refused["anything"].append(str(error))
+            self.refused[_ANYTHING].append(str(error))
 
     def _read(self, aod: AodFile) -> None:
         sample = self._sample(aod.normalisation[0])
@@ -189,7 +200,7 @@ class _Reader:
                     made[quantity].append(VARIABLES[quantity](events))
                 except InputError as error:
                     del made[quantity]
-                    self.refused[quantity.value].append(str(error))
+                    self.refused[f"the plots of {quantity.value}"].append(str(error))
         for quantity, tables in made.items():
             sample.tables[quantity] += tables
             sample.books[quantity].append(aod.normalisation)
@@ -202,7 +213,7 @@ class _Reader:
             with TrainingFile(path) as file:
                 jets, books = file.read("jets"), file.books
         except InputError as error:
-            self.refused["anything"].append(str(error))
+            self.refused[_ANYTHING].append(str(error))
             return
         sources = books.provenance["sources"]
         self.provenance = self.provenance or (sources[0] if sources else {})
@@ -221,7 +232,7 @@ class _Reader:
         )
         key = name, process, int(row["run_number"]), digest
         if key not in self.samples:
-            made = Sample(name, process, key[2], self._asked.get(digest))
+            made = Sample(name or f"run {key[2]}", process, key[2], self._asked.get(digest))
             self.samples[key] = made
         return self.samples[key]
 
@@ -246,10 +257,10 @@ def _asked(status: StatusFile) -> dict[str, Process]:
     return {hash_of_settings(process.physics()): process for process in _resolved(given)}
 
 
-def _resolved(given: Iterable[Mapping[str, Any]]) -> Iterable[Process]:
+def _resolved(given: Iterable[Mapping[str, Any]]) -> Iterator[Process]:
     for options in given:
         try:
             yield resolve(SampleOptions(**options))
-        except (ConfigError, OSError, TypeError):
+        except (HvmpiError, OSError, TypeError):
             # Then it was never generated here.
             continue

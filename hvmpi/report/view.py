@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from hvmpi.openchain.processes import E_CM
-from hvmpi.report.reference import Component, Reference
+from hvmpi.report.reference import Reference
 from hvmpi.report.samples import Curve, Samples
 from hvmpi.report.selection import Selection
 
@@ -28,8 +28,6 @@ class View:
         Stands above each plot.
     used : str
         How much of the run was looked at.
-    components : mapping of str to tuple of Component
-        The reference of each curve that it applies to, by the curve's name.
     reference_version : str
     same_chain : bool
         Whether the reference was made with the chain of this run.
@@ -39,7 +37,6 @@ class View:
     mu: float
     remark: str
     used: str
-    components: Mapping[str, tuple[Component, ...]]
     reference_version: str
     same_chain: bool
 
@@ -48,7 +45,7 @@ class View:
         """Say what the bands are."""
         chain = "" if self.same_chain else ", with another version of the chain than this run"
         return (
-            "Bands: the reference, the same samples made and validated before with hvmpi "
+            "Bands: the reference, which is the same samples, made before with hvmpi "
             f"{self.reference_version}{chain}, and its error."
         )
 
@@ -65,13 +62,13 @@ def view_of(samples: Samples, selection: Selection, reference: Reference) -> tup
         curves = (*curves[: _MOST_CURVES - 1], curves[-1])
         names = ", ".join(curve.name for curve in left_out)
         notes.append(f"No plot has room for more than {_MOST_CURVES} samples; left out: {names}.")
-    components = {}
+    compared = []
     for curve in curves:
         found = reference.of([sample.asked for sample in curve.samples], samples.mu)
         if isinstance(found, str):
             notes.append(f"No reference is drawn of {curve.name}: {found}.")
-        else:
-            components[curve.name] = found
+            found = ()
+        compared.append(replace(curve, reference=found))
     kind = "AODs" if selection.product == "aod" else "training files"
     used = (
         f"Looked at: {samples.files:,} of {selection.files:,} {kind}, {samples.events:,} of "
@@ -79,11 +76,10 @@ def view_of(samples: Samples, selection: Selection, reference: Reference) -> tup
     )
     pile_up = rf"$\mu$ = {samples.mu:g}" if samples.mu else "no pile-up"
     return View(
-        curves,
+        tuple(compared),
         samples.mu,
         rf"$\sqrt{{s}}$ = {E_CM / 1000.0:g} TeV, {pile_up}",
         used,
-        components,
         reference.made["hvmpi_version"],
         samples.provenance.get("settings_hash") == reference.made["settings_hash"],
     ), notes
