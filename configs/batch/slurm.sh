@@ -35,7 +35,8 @@ campaign=(-c configs/demo.toml --rerun auto --time-limit auto)
 [[ -x $HVMPI ]] || { echo "there is no $HVMPI: set HVMPI to the run_chain.sh of your checkout" >&2; exit 2; }
 if [[ $START == srun ]]; then
     python=$(dirname -- "$HVMPI")/.venv/bin/python
-    srun --mpi=pmix --cpu-bind=none --kill-on-bad-exit "$python" -P -m hvmpi run "${campaign[@]}" &
+    srun --mpi=pmix --ntasks=$((SLURM_NTASKS + 1)) --overcommit --cpu-bind=none --kill-on-bad-exit \
+        "$python" -P -m hvmpi run "${campaign[@]}" &
 else
     "$HVMPI" run "${campaign[@]}" &
 fi
