@@ -77,7 +77,12 @@ def campaign_parser(verb: str, planned: str = "run") -> configargparse.ArgParser
             "-t", "--test", action="store_true", help="print the plan and run nothing"
         )
         parser.add_argument(
-            "-r", "--rerun", metavar="TIMESTAMP", default="", help="run again what is not done"
+            "-r",
+            "--rerun",
+            metavar="TIMESTAMP|auto",
+            default="",
+            help="run again what is not done; auto: in the newest run of the same settings if it "
+            "was cut short, else in a new one",
         )
     if verb in ("run", "generate", "reconstruct", "plan"):
         parser.add_argument(

@@ -124,6 +124,8 @@ def _greet(run: Run) -> None:
     for file in run.ledger.event_files:
         if file.reason:
             _say(f"put aside: {file.reason}")
+    if run.settings.time_limit == "auto" and run.time_limit_s is None:
+        _say("time-limit auto: no batch system sets an end to this, so there is none")
     done = len(run.ledger.jobs) - run.ledger.unfinished
     before = f", {done} of them done before" if done else ""
     _say(

@@ -144,10 +144,14 @@ def remote_shell(environ: Mapping[str, str]) -> list[str]:
     Parameters
     ----------
     environ : mapping of str to str
-        The variables by which Open MPI is told, and ``HVMPI_SSH``.
+        The variables by which Open MPI is told, and ``HVMPI_SSH``; in a job of Slurm mpirun takes
+        srun by itself.
     """
     names = ("PRTE_MCA_plm_ssh_agent", "OMPI_MCA_plm_ssh_agent", "HVMPI_SSH")
-    given = next(filter(None, map(environ.get, names)), "ssh")
+    given = next(filter(None, map(environ.get, names)), "")
+    if not given and environ.get("SLURM_JOB_ID"):
+        return ["srun", "--overlap", "--mpi=none", "--nodes=1", "--ntasks=1", "--nodelist"]
+    given = given or "ssh"
     # Open MPI takes several, of which the first that is there counts.
     command = shlex.split(given.partition(":")[0])
     if Path(command[0]).name == "ssh":

@@ -89,22 +89,20 @@ class Launcher:
         return {**environ, "MPI4PY_LIBMPI": os.pathsep.join([*libraries, *names[self.family]])}
 
     @contextlib.contextmanager
-    def hostfile(self, path: Path, hosts: Sequence[Host]) -> Iterator[Path]:
+    def hostfile(self, path: Path | None, hosts: Sequence[Host]) -> Iterator[Path]:
         """Give a host file in this mpirun's own form: `path`, or one that is there meanwhile.
 
         Parameters
         ----------
-        path : Path
+        path : Path or None
         hosts : sequence of Host
-            Those of its hosts that are to be used.
+            Those that are to be used.
 
         Notes
         -----
         Open MPI 5 takes ``NAME:SLOTS`` for a name, Hydra knows no ``slots=`` and no comments.
         """
-        lines = [line.partition("#")[0] for line in path.read_text().splitlines()]
-        all_of_them = tuple(hosts) == read_hostfile(path)
-        if self.family == "openmpi" and all_of_them and not any(":" in line for line in lines):
+        if path is not None and self._reads(path) and tuple(hosts) == read_hostfile(path):
             yield path.absolute()
             return
         with tempfile.NamedTemporaryFile("w", prefix="hvmpi-hostfile-") as translated:
@@ -125,6 +123,10 @@ class Launcher:
                 "space or a sign of the shell; move it to a plainer one"
             )
             raise SetupError(msg)
+
+    def _reads(self, path: Path) -> bool:
+        lines = [line.partition("#")[0] for line in path.read_text().splitlines()]
+        return self.family == "openmpi" and not any(":" in line for line in lines)
 
     def _line(self, host: Host) -> str:
         if self.family == "hydra":
@@ -186,17 +188,25 @@ def are_here_only(hosts: Sequence[Host]) -> bool:
     return all(is_this_machine(name) for name in {host.name for host in hosts})
 
 
-def count_ranks(hosts: Sequence[Host]) -> int | None:
+def count_ranks(hosts: Sequence[Host], *, allocated: bool = False) -> int | None:
     """Count the ranks to start: on this machine alone one more than its usable cores.
 
     The master sleeps while the workers' payloads compute, so it needs no core of its own.
+
+    Parameters
+    ----------
+    hosts : sequence of Host
+    allocated : bool
+        Whether a batch system gave them: then one more than the tasks that were asked for.
 
     Returns
     -------
     int or None
         One a slot where machines are listed; None if some line leaves its slots to mpirun.
     """
+    slots = [host.slots for host in hosts if host.slots is not None]
+    if allocated:
+        return sum(slots) + 1
     if are_here_only(hosts):
         return usable_cores() + 1
-    slots = [host.slots for host in hosts if host.slots is not None]
     return sum(slots) if len(slots) == len(hosts) else None

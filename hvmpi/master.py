@@ -85,7 +85,7 @@ class Master:
         self._expected = set(range(1, channel.size))
         self._present = set(self._expected)
         self._leases = Leases(run.settings.lease)
-        self._clock = WallClock(run.settings.time_limit, run.ledger)
+        self._clock = WallClock(run.time_limit_s, run.ledger)
         self._lost_some = False
         self._began_at = self._alive_at = time.monotonic()
         self._deserted_at: float | None = None

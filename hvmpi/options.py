@@ -345,9 +345,11 @@ OPTIONS: tuple[Option, ...] = (
         "time-limit",
         "float",
         None,
-        "seconds after which the campaign ends, to be taken up again by rerun",
+        "seconds after which the campaign ends, to be taken up again by rerun; auto: when the "
+        "batch system ends this job",
         _HOW,
         above=0,
+        words=("auto",),
         scheduling=True,
     ),
     Option(

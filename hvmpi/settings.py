@@ -12,10 +12,11 @@ from typing import Any, Literal
 import tomli_w
 
 from hvmpi.campaign.jobs import NEEDED
-from hvmpi.campaign.paths import find_run
+from hvmpi.campaign.journal import was_cut_short
+from hvmpi.campaign.paths import find_run, list_runs
 from hvmpi.command_line import Given, parse, place_of
 from hvmpi.config import CampaignConfig
-from hvmpi.errors import ConfigError, UsageError
+from hvmpi.errors import ConfigError, HvmpiError, UsageError
 from hvmpi.options import BY_NAME, OPTIONS, SAMPLE_OPTIONS
 from hvmpi.sample import SampleOptions
 from hvmpi.site import Site, make_site, read_site, site_table
@@ -31,6 +32,9 @@ __all__ = [
     "to_toml",
     "with_scheduling",
 ]
+
+GO_ON = "auto"
+"""In the place of a timestamp: the newest run of the same settings, if it was cut short."""
 
 CAMPAIGN_VERBS = ("run", "generate", "reconstruct", "plan", "rerun", "doctor")
 """The verbs that take the options of a campaign."""
@@ -94,7 +98,7 @@ class Settings:
     job_memory: int | None
     host_memory: float
     lease: float
-    time_limit: float | None
+    time_limit: float | Literal["auto"] | None
     max_restarts: int
     start_timeout: float
     host_cores: int | None
@@ -207,12 +211,13 @@ def load(verb: str, argv: Sequence[str]) -> Settings:
         # Its -b is the job size.
         given = parse(verb, argv, planned)
     timestamp = getattr(given.arguments, "rerun", "") or getattr(given.arguments, "timestamp", "")
-    if timestamp:
+    goes_on = timestamp == GO_ON and verb != "rerun"
+    if timestamp and not goes_on:
         return _load_rerun(given, timestamp)
     _check_pileup(given)
     site = _site(given)
     values = {option.field: given.values[option.name] for option in OPTIONS if not option.sample}
-    return Settings(
+    settings = Settings(
         verb=planned,
         samples=_samples(given),
         site=site,
@@ -223,6 +228,24 @@ def load(verb: str, argv: Sequence[str]) -> Settings:
         show_job=getattr(given.arguments, "show_job", -1),
         **values,
     )
+    if not goes_on or (found := _find_cut_short(settings)) is None:
+        return settings
+    notice = f"goes on with run {found}, which was cut short"
+    return dataclasses.replace(_load_rerun(given, found), notices=(notice,))
+
+
+def _find_cut_short(settings: Settings) -> str | None:
+    """Find the newest run of the same settings, if it was cut short; give its timestamp."""
+    run_dir = Path(settings.run_dir)
+    wanted = fixed(settings)
+    for timestamp in reversed(list_runs(run_dir)):
+        try:
+            same = fixed(load_run(run_dir / timestamp)) == wanted
+        except HvmpiError:
+            continue
+        if same:
+            return timestamp if was_cut_short(run_dir / timestamp / "journal.jsonl") else None
+    return None
 
 
 _SITE_DEFAULTS = {"tmp-dir": "scratch", "nice": "nice", "host-cores": "cores"}

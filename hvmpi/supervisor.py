@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
+from hvmpi.allocation import find_allocated
 from hvmpi.campaign.journal import Completion, find_completion
 from hvmpi.campaign.lock import break_lock
 from hvmpi.campaign.pulse import Pulse
@@ -36,6 +37,7 @@ from hvmpi.settings import Settings, load
 from hvmpi.terminal import TERMINAL, find_terminal
 from hvmpi.view.status import show_status
 from hvmpi.view.text import say
+from hvmpi.wallclock import limit_s
 
 __all__ = ["Supervisor", "main"]
 
@@ -63,11 +65,26 @@ _SILENCE_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """The options of run_chain.sh itself, and the arguments of hvmpi."""
+    """The options of run_chain.sh itself, and the arguments of hvmpi.
 
-    ranks: int | None
-    hostfile: Path
+    Parameters
+    ----------
+    asked_ranks : int or None
+    hostfile : Path or None
+        None where a batch system gave the hosts.
+    hosts : tuple of Host
+    argv : tuple of str
+    """
+
+    asked_ranks: int | None
+    hostfile: Path | None
+    hosts: tuple[Host, ...]
     argv: tuple[str, ...]
+
+    @property
+    def ranks(self) -> int | None:
+        """Ranks to start; None leaves it to mpirun."""
+        return self.asked_ranks or count_ranks(self.hosts, allocated=self.hostfile is None)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -90,7 +107,16 @@ def _read_arguments(argv: Sequence[str]) -> _Launch:
             msg = f"--ranks {own.ranks}: give a whole number of ranks, 1 or more"
             raise UsageError(msg)
         ranks = int(own.ranks)
-    return _Launch(ranks, own.hostfile or CHECKOUT / "hostfile", tuple(rest or DEMO))
+    return _Launch(ranks, *_find_hosts(own.hostfile), tuple(rest or DEMO))
+
+
+def _find_hosts(hostfile: Path | None) -> tuple[Path | None, tuple[Host, ...]]:
+    """Take the hosts of the file that was named, else of the batch job, else of `hostfile`."""
+    allocated = find_allocated(os.environ) if hostfile is None else ()
+    if allocated:
+        return None, allocated
+    path = hostfile or CHECKOUT / "hostfile"
+    return path, read_hostfile(path)
 
 
 class Supervisor:
@@ -115,7 +141,8 @@ class Supervisor:
         self._launch = launch
         self._settings = settings
         self._start_s = settings.start_timeout + _PLANNINGS * planned_s
-        self._hosts = read_hostfile(launch.hostfile)
+        self._time_limit = limit_s(settings.time_limit, environ)
+        self._hosts = launch.hosts
         self._launcher = find_launcher(environ)
         self._launcher.check(self._hosts)
         self._environ = self._launcher.environment(environ)
@@ -159,7 +186,7 @@ class Supervisor:
                 hosts = self._await_hosts()
                 why_not = self._why_not_again(restarts, fruitless)
                 if why_not is None and not hosts:
-                    why_not = "no host of the host file answers"
+                    why_not = "none of the hosts answers"
             if why_not is not None:
                 return self._give_up("; ".join(filter(None, (how, why_not))), code)
             if pulse.holder is not None and self._directory is not None:
@@ -200,7 +227,7 @@ class Supervisor:
 
     def _ranks(self, hosts: Sequence[Host]) -> int | None:
         """Count the ranks to start on what is left of the hosts, each as full as at first."""
-        ranks = self._launch.ranks or count_ranks(self._hosts)
+        ranks = self._launch.ranks
         if ranks is None or tuple(hosts) == self._hosts:
             return ranks
         slots = [host.slots for host in self._hosts]
@@ -232,7 +259,7 @@ class Supervisor:
         return "the time-limit is reached" if left is not None and left <= 0 else None
 
     def _time_left(self) -> float | None:
-        limit = self._settings.time_limit
+        limit = self._time_limit
         return None if limit is None else limit - (time.monotonic() - self._began)
 
     def _await_hosts(self) -> tuple[Host, ...]:
@@ -328,14 +355,13 @@ def _become_hvmpi(argv: Sequence[str]) -> NoReturn:
 
 def _launch_doctor(launch: _Launch) -> int:
     """Have a rank on each host look at it; here mpirun's exit code is rank 0's."""
-    hosts = read_hostfile(launch.hostfile)
     launcher = find_launcher(os.environ)
-    launcher.check(hosts)
+    launcher.check(launch.hosts)
     environ = launcher.environment(os.environ)
     names = _exported(environ)
-    with launcher.hostfile(launch.hostfile, hosts) as hostfile, Mpirun() as mpirun:
-        ranks = launch.ranks or count_ranks(hosts)
-        code, _ = mpirun.run(launcher.command(hostfile, ranks, launch.argv, names), environ)
+    with launcher.hostfile(launch.hostfile, launch.hosts) as hostfile, Mpirun() as mpirun:
+        command = launcher.command(hostfile, launch.ranks, launch.argv, names)
+        code, _ = mpirun.run(command, environ)
     return code if code >= 0 else EXIT_CUT_SHORT
 
 
@@ -344,7 +370,7 @@ def _start(launch: _Launch) -> int:
     if {"-h", "--help"} & set(launch.argv):
         print(_parser().format_help(), flush=True)
         _become_hvmpi(launch.argv)
-    if verb == "doctor" and not are_here_only(read_hostfile(launch.hostfile)):
+    if verb == "doctor" and not are_here_only(launch.hosts):
         return _launch_doctor(launch)
     if verb not in NEEDS_MPI or {"-V", "--version"} & set(launch.argv):
         _become_hvmpi(launch.argv)
@@ -353,8 +379,7 @@ def _start(launch: _Launch) -> int:
     if not (named or settings.config or settings.timestamp) and settings.samples_are_default:
         # Options alone are meant for the demo, not for 100,000 events of the defaults.
         return _start(replace(launch, argv=(*DEMO, *launch.argv)))
-    ranks = launch.ranks or count_ranks(read_hostfile(launch.hostfile))
-    if settings.test or ranks == 1:
+    if settings.test or launch.ranks == 1:
         _become_hvmpi(launch.argv)
     began = time.monotonic()
     refuse_early(settings)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import numpy as np
 import psutil
 
+from hvmpi.allocation import time_left
 from hvmpi.campaign.jobs import Kind, Outcome
 from hvmpi.campaign.ledger import Ledger
 
-__all__ = ["WallClock"]
+__all__ = ["WallClock", "limit_s"]
 
 _MARGIN_S = 20.0
 _MARGIN_SHARE = 0.05
@@ -42,8 +44,7 @@ class WallClock:
         )
         if limit is None:
             return
-        began = time.monotonic() - max(time.time() - psutil.Process().create_time(), 0.0)
-        self._end = began + limit - min(_MARGIN_S, _MARGIN_SHARE * limit)
+        self._end = time.monotonic() - _age_s() + limit - min(_MARGIN_S, _MARGIN_SHARE * limit)
         attempts = np.asarray(ledger.attempts)
         done = attempts[attempts["outcome"] == Outcome.DONE]
         kinds = ledger.jobs["kind"][done["job"]]
@@ -85,3 +86,28 @@ class WallClock:
     def too_short(self) -> str:
         """Say that what is left does not fit any more."""
         return f"time-limit ({self._limit:g} s): no job that is left would be done in time"
+
+
+def limit_s(limit: float | Literal["auto"] | None, environ: Mapping[str, str]) -> float | None:
+    """Give a time limit in seconds since the start of this process; None is without end.
+
+    Parameters
+    ----------
+    limit : float, "auto" or None
+        As the settings have it; ``auto`` is the end that the batch system sets to this job.
+    environ : mapping of str to str
+        By which a job of a batch system knows itself.
+
+    Raises
+    ------
+    SetupError
+        If the batch system does not answer.
+    """
+    if limit != "auto":
+        return limit
+    left = time_left(environ)
+    return None if left is None else max(left, 0.0) + _age_s()
+
+
+def _age_s() -> float:
+    return max(time.time() - psutil.Process().create_time(), 0.0)

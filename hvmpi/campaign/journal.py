@@ -42,12 +42,15 @@ __all__ = [
     "find_launch",
     "is_planned",
     "read_entries",
+    "was_cut_short",
 ]
 
 SCHEMA = "hvmpi-journal"
 SCHEMA_VERSION = 4
 _READABLE = (3, SCHEMA_VERSION)
 """Before 4 no line said when an attempt really began."""
+_FINISHED = (0, 1)
+_LAST_BYTES = 1 << 16
 
 
 class _Tag:
@@ -459,6 +462,19 @@ class Completion:
 def is_planned(path: Path) -> bool:
     """Tell whether a journal has all of its plan: before that nothing was begun."""
     return path.exists() and any(isinstance(entry, PlanComplete) for entry in read_entries(path))
+
+
+def was_cut_short(path: Path) -> bool:
+    """Tell whether a campaign is to be taken up again: by the last line of its journal."""
+    try:
+        with path.open("rb") as lines:
+            lines.seek(-min(path.stat().st_size, _LAST_BYTES), os.SEEK_END)
+            last = _entry(lines.read().splitlines()[-1])
+    except OSError:
+        return False
+    except (ValueError, IndexError):
+        return True
+    return not isinstance(last, Ended) or last.exit_code not in _FINISHED
 
 
 def _newest_first(run_dir: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from hvmpi.engine import Engine
 from hvmpi.errors import HvmpiError, InputError, JournalError, SetupError, UsageError
 from hvmpi.files import sync_directory, write_whole
 from hvmpi.settings import Settings, fixed, scheduling, to_dict, to_toml
+from hvmpi.wallclock import limit_s
 
 __all__ = [
     "LAUNCH_ID",
@@ -91,6 +92,8 @@ class Run:
         Cores of a job, for the kinds of those that are not done.
     order : StartOrder
         In which order its jobs start.
+    time_limit_s : float or None
+        Seconds that this start has, from the beginning of this process.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Run:
         self.looks_at_hosts = engine.examines_hosts
         self.cores = {kind: engine.cores(kind) for kind in ledger.kinds_left()}
         self.order = StartOrder(ledger, _measured_before(settings))
+        self.time_limit_s = limit_s(settings.time_limit, os.environ)
         self._hashes = (
             {
                 sample.name: event_files_hash(sample, settings.seed)
