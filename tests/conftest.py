@@ -254,7 +254,9 @@ def result_of(payload: Payload) -> PayloadResult:
 def clean_environment() -> dict[str, str]:
     """Give this process's environment without what launchers and users of hvmpi put there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
-    return kept | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    # Most campaigns are not worth their seconds of plots.
+    return kept | root | {"HVMPI_REPORT": "false"}
 
 
 @pytest.fixture
@@ -281,6 +283,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     for name in os.environ:
         if name.startswith(LAUNCHERS):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("HVMPI_REPORT", "false")
     monkeypatch.chdir(tmp_path)
     here = Place(tmp_path, clean_environment())
     yield here

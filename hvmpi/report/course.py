@@ -20,7 +20,7 @@ __all__ = ["BINS", "Bars", "Clock", "Course", "Group", "Launch"]
 BINS = 600
 """Of time, in a picture of all ranks."""
 
-_MOST_LANES = 240
+_MOST_LANES = 1024
 """Lines of such a picture."""
 
 _MOST_BARS = 3000
@@ -162,7 +162,9 @@ class Course:
     lanes : tuple of str
         Names of the lines of `busy`, `failures` and `bars`.
     lanes_are : str
-        ``ranks``, ``hosts`` or ``groups of hosts``.
+        ``ranks``, ``hosts``, or how many hosts together.
+    hosts_of_lanes : tuple of str
+        Host of each line, the first of several.
     busy : ndarray of shape (n_lanes, BINS)
         Share of a bin in which the ranks of a line had attempts.
     failures : ndarray of int of shape (n_lanes, BINS)
@@ -186,6 +188,7 @@ class Course:
     needless: int
     lanes: tuple[str, ...]
     lanes_are: str
+    hosts_of_lanes: tuple[str, ...]
     busy: Floats
     failures: npt.NDArray[np.int64]
     bars: Bars | None
@@ -211,6 +214,7 @@ class Course:
             needless=found.needless,
             lanes=tuple(ranks.lanes),
             lanes_are=ranks.lanes_are,
+            hosts_of_lanes=tuple(ranks.hosts_of_lanes),
             busy=np.clip(_share(found.busy) / ranks.ranks_of_lane[:, None], 0.0, 1.0),
             failures=found.failures,
             bars=found.bars(),
@@ -340,12 +344,12 @@ class _Ranks:
             lanes = places
             both = zip(host_names, rank_names, strict=True)
             self.lanes = [f"{h} {r}" for h, r in both] if self.hosts > 1 else rank_names
-            self.lanes_are = "ranks"
+            self.lanes_are, self.hosts_of_lanes = "ranks", host_names
         else:
             together = -(-self.hosts // _MOST_LANES)
             lanes = [host // together for host in of_host]
             names = sorted(set(host_names))
-            self.lanes = names[::together]
+            self.lanes = self.hosts_of_lanes = names[::together]
             self.lanes_are = "hosts" if together == 1 else f"groups of {together} hosts"
         self.lane_of = np.zeros(len(order), dtype=np.int64)
         self.lane_of[order] = lanes
@@ -547,9 +551,9 @@ def _spread(
         behind = at - bins
         flat = lines * width + bins
         for shift, part in ((0, 1.0 - behind), (1, behind)):
-            grid += np.bincount(
-                flat + shift, sign * weights * part, minlength=grid.size
-            ).reshape(grid.shape)
+            grid += np.bincount(flat + shift, sign * weights * part, minlength=grid.size).reshape(
+                grid.shape
+            )
 
 
 def _share(grid: Floats) -> Floats:

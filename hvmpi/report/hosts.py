@@ -42,7 +42,7 @@ def memory_plot(course: Course, job_memory_mb: float | None) -> Plot:
 
 
 def _height(groups: Sequence[Group]) -> float:
-    return 1.4 + 0.28 * min(max(len(groups), 2), 20)
+    return 1.3 + 0.3 * min(max(len(groups), 2), 20)
 
 
 def _paint_memory(figure: Any, course: Course, job_memory_mb: float | None) -> None:
@@ -133,11 +133,9 @@ def hosts_table(course: Course) -> Markup:
     columns = ("RANKS", "ATTEMPTS", "FAILED", "EVENTS", "BUSY", "CPU / WALL", "MEAN RSS", "MAX RSS")
     if by == "RANK":
         columns = columns[1:]
-    rows = [_row(group)[: 1] + _row(group)[1 + (by == "RANK") :] for group in course.groups]
+    rows = [_row(group)[:1] + _row(group)[1 + (by == "RANK") :] for group in course.groups]
     more = len(rows) - _MOST_ROWS
-    made = table(
-        f"What each {_by(course)} did", (by, *columns), rows[:_MOST_ROWS], right=columns
-    )
+    made = table(f"What each {_by(course)} did", (by, *columns), rows[:_MOST_ROWS], right=columns)
     return joined([made, element("p", f"... and {more} more hosts.")] if more > 0 else [made])
 
 
