@@ -143,9 +143,10 @@ class StatusFile:
         return self.decoded("left_out")
 
     def restarts(self) -> npt.NDArray[Any]:
-        """Return when the run was taken up again, and why; of files that do not say, nothing."""
+        """Return when the run was taken up again, how, and the reason that what ran before got."""
         if "restarts" not in self._file:
-            return np.zeros(0, dtype=[("time", "f8"), ("reason", object)])
+            fields = [("time", "f8"), ("command_line", object), ("reason", object)]
+            return np.zeros(0, dtype=fields)
         return self.decoded("restarts")
 
     @property

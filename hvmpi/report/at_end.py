@@ -1,4 +1,4 @@
-"""The report at the end of a run, made beside it: whatever becomes of it, the run stays as it is."""
+"""The report at the end of a run: whatever becomes of it, the run stays as it is."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = ["report_at_end"]
 
 _LIMIT_S = 600.0
 _LOOK_S = 0.05
+_PLACES = ("TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR")
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -51,11 +52,10 @@ def _make(words: list[str]) -> str:
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "hvmpi", *words],
-            # Without what would make it a rank.
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             # A Ctrl-C comes here.
             start_new_session=True,
         )
@@ -68,15 +68,16 @@ def _make(words: list[str]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name.startswith(("HVMPI_", "VIRT"))}
-    return {**inherited_environment(), **own}
+    """Give what it needs of ours: nothing that would make it a rank."""
+    places = {name: os.environ[name] for name in _PLACES if name in os.environ}
+    return {**inherited_environment(), **places}
 
 
 def _watch(process: subprocess.Popen[bytes], stopped: list[int]) -> str:
     deadline = time.monotonic() + _LIMIT_S
     while True:
         try:
-            said, _ = process.communicate(timeout=_LOOK_S)
+            said, complained = process.communicate(timeout=_LOOK_S)
             break
         except subprocess.TimeoutExpired:
             late = time.monotonic() > deadline
@@ -84,11 +85,11 @@ def _watch(process: subprocess.Popen[bytes], stopped: list[int]) -> str:
                 process.kill()
                 process.communicate()
                 return f"not made in {_LIMIT_S:g} s" if late else "stopped by a signal"
-    lines = said.decode(errors="replace").strip().splitlines() or [""]
     if process.returncode == 0:
-        for line in lines:
+        for line in said.decode(errors="replace").splitlines():
             say(line)
         return ""
     if process.returncode < 0:
         return f"its process ended by signal {-process.returncode}"
-    return lines[-1].removeprefix("hvmpi: error: ")
+    last = complained.decode(errors="replace").strip().splitlines()[-1:] or ["it says nothing"]
+    return last[0].removeprefix("hvmpi: error: ")

@@ -154,8 +154,12 @@ def _restarts(course: Course) -> Markup:
     again = course.clock.launches[1:]
     if not again:
         return Markup()
-    rows = [(str(number), utc(one.began), one.reason) for number, one in enumerate(again, 1)]
-    return table("When the run was taken up again", ("RESTART", "AT", "REASON"), rows)
+    rows = [
+        (str(number), utc(one.began), element("code", one.command), one.reason)
+        for number, one in enumerate(again, 1)
+    ]
+    columns = ("RESTART", "AT", "COMMAND", "WHAT RAN BEFORE")
+    return table("When the run was taken up again", columns, rows)
 
 
 def _hosts(contents: _Contents, figures: Markup) -> Markup:

@@ -153,7 +153,10 @@ dd { margin: 0; }
 .tiles > div { padding: .7rem .9rem; background: var(--panel); border-radius: .4rem; }
 .tiles dt { color: var(--soft); font-size: .8rem; }
 .tiles dd { font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums; }
-.about { margin-top: 1.4rem; display: grid; grid-template-columns: 8rem 1fr; gap: .3rem 1rem; font-size: .92rem; }
+.about {
+  display: grid; grid-template-columns: 8rem 1fr; gap: .3rem 1rem; margin-top: 1.4rem;
+  font-size: .92rem;
+}
 .about dt { color: var(--soft); }
 code, pre { font: .86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 pre {

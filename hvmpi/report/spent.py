@@ -18,8 +18,8 @@ def spent_plot(profile: Profile) -> Plot:
     return Plot(
         "time",
         "Where the time of the ranks went",
-        "The largest of: steps by their parts, what attempts took around them, and waiting where that is known; "
-        f"{profile.ranks_s:,.0f} s in all.",
+        "Steps by their parts, what attempts took around them, and waiting where that is known; "
+        f"the largest shares of {profile.ranks_s:,.0f} s in all.",
         lambda figure: _paint(figure, shares),
         (7.2, 1.1 + 0.26 * len(shares)),
     )

@@ -40,7 +40,7 @@ class SampleMade:
 
     name: str
     process: str
-    run_number: str
+    run_numbers: str
     given: str
     asked: int
     generated: int
@@ -92,7 +92,8 @@ class Summary:
     @property
     def state(self) -> str:
         """Its state, in words."""
-        return _STATES.get(self.attributes["state"], self.attributes["state"])
+        state: str = self.attributes["state"]
+        return _STATES.get(state, state)
 
     @property
     def asked(self) -> int:
@@ -185,7 +186,7 @@ def _bytes(size: int) -> str:
     for unit, sign in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
         if size >= unit:
             return f"{size / unit:.3g} {sign}"
-    return f"{size / 1e3:.3g} kB"
+    return f"{size / 1e3:.3g} kB" if size >= 1000 else f"{size} bytes"
 
 
 def _samples(file: StatusFile) -> Iterator[SampleMade]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from hvmpi.campaign.jobs import Kind
-from hvmpi.report.course import BINS, Bars, Course
+from hvmpi.report.clock import BINS
+from hvmpi.report.course import Bars, Course
 from hvmpi.report.plot import COLOURS, INK, Plot
 
 __all__ = ["in_words", "throughput_plot", "timeline_plot"]
@@ -69,11 +70,11 @@ def _caption(course: Course) -> str:
         )
     facts = [f"{course.attempts:,} attempts, {course.failed:,} failed"]
     if course.needless:
-        facts.append(f"{course.needless:,} stopped as another of their job was first")
+        facts.append(f"{course.needless:,} stopped, of jobs that another attempt did")
     if course.there_s:
         idle = max(1.0 - course.busy_s / course.there_s, 0.0)
         facts.append(f"ranks waited for {100 * idle:.0f} % of their time")
-    restarts = len(course.clock.restarts)
+    restarts = len(course.clock.restarts_s)
     again = " Dashed lines: the run was taken up again" * bool(restarts)
     again += ", the pauses before it cut short" * course.clock.has_cut
     return f"{what}. {'; '.join(facts)}.{again}{'.' * bool(again)}"
@@ -119,8 +120,8 @@ def _time_axis(axes: Any, course: Course) -> float:
 
 
 def _mark_restarts(axes: Any, course: Course, unit_s: float, *, labelled: bool) -> None:
-    restarts = course.clock.restarts
-    for number, (when_s, _) in enumerate(restarts, 1):
+    restarts = course.clock.restarts_s
+    for number, when_s in enumerate(restarts, 1):
         axes.axvline(when_s / unit_s, color=INK, linestyle="--", linewidth=1.0)
         if labelled and len(restarts) <= _MOST_LABELS:
             axes.annotate(
@@ -165,7 +166,7 @@ def _paint_bars(axes: Any, bars: Bars, unit_s: float) -> None:
         draw(own & ~bars.going, colour, kind.name.lower())
         draw(own & bars.going, colour, f"{kind.name.lower()}, going on", alpha=0.5)
     draw(bars.failed, _FAILED, "failed")
-    draw(bars.needless, _NEEDLESS, "stopped: another was first")
+    draw(bars.needless, _NEEDLESS, "stopped")
     draw(bars.again, "none", "second attempt beside", hatch="////", edgecolor="white", linewidth=0)
     if bars.failed.any():
         crosses: dict[str, Any] = {
