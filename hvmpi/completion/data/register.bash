@@ -7,7 +7,7 @@ _hvmpi_python() {
         "$_hvmpi_python_before" "$@"
     fi
 }
-_hvmpi_python_before=
+_hvmpi_python_before=${_hvmpi_python_before-}
 [[ $(complete -p python 2>/dev/null) =~ -F\ ([^\ ]+) && ${BASH_REMATCH[1]} != _hvmpi_python ]] \
     && _hvmpi_python_before=${BASH_REMATCH[1]}
 
