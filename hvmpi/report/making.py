@@ -184,7 +184,9 @@ def _physics(physics: Physics, pictures: dict[str, str]) -> Markup:
         columns = ("QUANTITY", "ASKED", "MEASURED", "AGREEMENT")
         rows = [(row.quantity, row.asked, row.measured, row.agreement) for row in physics.figures]
         pieces.append(table("What was asked for, and what came of it", columns, rows))
-    pieces += [figure(plot, pictures) for plot in physics.plots]
+    if physics.plots:
+        shown = [figure(plot, pictures) for plot in physics.plots]
+        pieces.append(element("div", *shown, class_="gallery"))
     if physics.notes:
         notes: Iterable[Markup] = (element("li", note) for note in physics.notes)
         pieces += [element("h3", "Not shown"), element("ul", *notes)]

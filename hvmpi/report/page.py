@@ -17,7 +17,8 @@ _NAMESPACES = (
 )
 """HTML knows them by itself."""
 
-_REM_OF_INCH = 6.7
+_REM_OF_INCH = (4.0, 6.7)
+"""Of a plot's width, at least and at most."""
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -98,14 +99,12 @@ def figure(plot: Plot, drawn: Mapping[str, str]) -> Markup:
         svg = svg.replace(namespace, "", 1)
     named = element("svg", role="img", aria_label=plot.title).partition(">")[0]
     picture = Markup(svg.replace("<svg", named, 1))
+    # Text is of one size in all of them, and on a phone not too small to be read.
+    least, most = (f"{rem * plot.inches[0]:g}rem" for rem in _REM_OF_INCH)
+    width = f"min-width: {least}; max-width: {most}"
     return element(
         "figure",
-        # Text is of one size in all of them.
-        element(
-            "div",
-            element("div", picture, style=f"max-width: {_REM_OF_INCH * plot.inches[0]:g}rem"),
-            class_="picture",
-        ),
+        element("div", element("div", picture, style=width), class_="picture"),
         element("figcaption", element("strong", plot.title), ". ", plot.caption),
         id=f"plot-{plot.name}",
     )
@@ -183,6 +182,11 @@ figure { margin: 1.8rem 0; }
 .picture svg { display: block; width: 100%; height: auto; }
 summary { cursor: pointer; color: var(--accent); font-size: .92rem; }
 figcaption { margin-top: .5rem; color: var(--soft); font-size: .88rem; }
+.gallery {
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr));
+  gap: 0 2rem;
+}
+.gallery figure { min-width: 0; }
 figcaption strong { color: var(--ink); font-weight: 600; }
 .failure { margin: 1.2rem 0; padding-left: 1rem; border-left: 3px solid var(--bad); }
 .failure h3 { margin-top: 0; }
@@ -191,7 +195,8 @@ figcaption strong { color: var(--ink); font-weight: 600; }
   .about { grid-template-columns: 1fr; gap: 0; }
   .about dd { margin-bottom: .6rem; }
   .tiles { grid-template-columns: repeat(2, 1fr); }
-  .picture svg { width: 31rem; }
+  tbody th { white-space: normal; min-width: 7rem; }
+  td:not(.number) { min-width: 8rem; }
 }
 @media print {
   :root {
