@@ -316,6 +316,13 @@ def test_more_samples_than_there_is_room_for_are_named() -> None:
     assert any("left out: s5, s6" in note for note in notes)
 
 
+def test_a_name_is_no_formula() -> None:
+    named = sample(DEMO, 20)
+    named.name = "$x_{$ <b>"
+    for plot in shown_of(named).plots:
+        draw(plot)
+
+
 def test_the_reference_says_what_it_was_made_of() -> None:
     made = reference().made
     assert {"made_by", "versions", "settings_hash", "seed", "events", "cpu_type"} <= set(made)
