@@ -17,11 +17,15 @@ import pytest
 from hvmpi.openchain.eventdata import Event, ProductWriter, Table
 from hvmpi.openchain.evnt import NORMALISATION_FIELDS
 from hvmpi.openchain.schemas import AOD
+from tests.conftest import RunOnDisk
 
 pytest.importorskip("mplhep")
 
 DIRECTORY = Path(__file__).parents[1] / "docs" / "validation"
-MODULES = ("calratio", "estimates", "jets", "network", "page", "samples", "single_particles")
+MODULES = (
+    *("calratio", "estimates", "jets", "network", "page", "reference", "samples"),
+    "single_particles",
+)
 
 
 @pytest.fixture
@@ -253,3 +257,15 @@ def test_page_shows_the_numbers(studies: dict[str, ModuleType], tmp_path: Path) 
 
 def test_our_page_is_up_to_date(studies: dict[str, ModuleType]) -> None:
     assert studies["page"].main(["--check"]) == 0
+
+
+def test_reference_of_the_report_is_what_a_run_holds(
+    studies: dict[str, ModuleType], finished_run: RunOnDisk, tmp_path: Path
+) -> None:
+    output = tmp_path / "reference.json"
+    studies["reference"].main([str(finished_run.directory), "--output", str(output)])
+    made = json.loads(output.read_text())
+    assert made["events"] == {"signal": 12, "qcd": 12}
+    for component in made["components"].values():
+        assert sum(component["jets"]["eta"]["sums"]) > 0
+        assert component["points"]["track_efficiency"]["values"][0] > 0.9

@@ -43,7 +43,7 @@ def perigee(
     Returns
     -------
     d0, z0 : ndarray, shape (n,)
-        mm, with the signs of ACTS: d0 is positive where the axis is to the left of the track,
+        mm, with the signs of ACTS: d0 is positive where the axis is to the right of the track,
         seen along it.
     """
     x, y, z = position

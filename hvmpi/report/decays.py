@@ -112,16 +112,16 @@ def _lifetime(view: View, signals: Sequence[_Signal]) -> Physics:
     step = factor * width
 
     def paint(figure: Any) -> None:
-        x = r"$c\tau$ / asked mean" if relative else r"proper lifetime $c\tau$ of the s [mm]"
+        x = "cτ / asked mean" if relative else "proper lifetime cτ of the s [mm]"
         unit = "" if relative else " mm"
         panel = Panel(figure, x, f"share of s / {step:g}{unit}", view.remark, log_y=True)
         for number, (signal, histogram, curve, (found, error)) in enumerate(drawn):
             panel.points(
                 *(number, histogram.edges, histogram.values, histogram.errors),
-                rf"{signal.curve.name}: mean {found:.0f} $\pm$ {error:.0f} mm",
+                f"{signal.curve.name}: mean {found:.0f} ± {error:.0f} mm",
             )
             if curve is not None:
-                panel.curve(number, *curve, rf"asked: $\langle c\tau\rangle$ = {signal.ctau:g} mm")
+                panel.curve(number, *curve, f"asked: mean cτ = {signal.ctau:g} mm")
         panel.axes.set_xlim(0.0, _BINS * width)
         panel.legend()
 
@@ -193,7 +193,7 @@ def _radius(view: View, signals: Sequence[_Signal]) -> Physics:
             name = f"{signal.curve.name} ({len(signal.decays['lxy']):,} decays)"
             panel.points(number, histogram.edges, histogram.values, histogram.errors, name)
             if curve is not None:
-                panel.curve(number, *curve, rf"asked: $\langle c\tau\rangle$ = {signal.ctau:g} mm")
+                panel.curve(number, *curve, f"asked: mean cτ = {signal.ctau:g} mm")
         panel.axes.set_xlim(0.0, _BINS * width)
         panel.legend()
 
@@ -281,7 +281,7 @@ def _masses(view: View, signals: Sequence[_Signal], *, is_phi: bool) -> Physics:
             panel.points(number, edges, histogram.values, histogram.errors, name)
         if wide:
             curve = _breit_wigner(drawn[0][1].edges)
-            panel.curve(len(drawn), *curve, rf"Breit-Wigner, $\Gamma$ = {FORCED_WIDTH:g} GeV")
+            panel.curve(len(drawn), *curve, f"Breit-Wigner, Γ = {FORCED_WIDTH:g} GeV")
         panel.axes.set_xlim(-scale * half, scale * half)
         panel.legend()
 

@@ -42,7 +42,7 @@ _VARIABLES = (
     _Variable(
         "pt", "jet_pt", "Jets: transverse momentum", "jet $p_T$ [GeV]", "GeV", "pT (GeV)", True
     ),
-    _Variable("eta", "jet_eta", "Jets: pseudorapidity", r"jet $\eta$", "", "eta"),
+    _Variable("eta", "jet_eta", "Jets: pseudorapidity", r"jet η", "", "eta"),
     _Variable(
         "emf",
         "jet_emf",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ class Panel:
         self._log_y = log_y
         if log_y:
             self.axes.set_yscale("log")
+            self.axes.yaxis.set_major_formatter(_power)
         self._named: list[tuple[Any, str]] = []
         self._low: list[float] = []
         self._high: list[float] = []
@@ -162,7 +164,8 @@ class Panel:
         if self._named:
             self.axes.legend(
                 [drawn for drawn, _ in self._named],
-                [label for _, label in self._named],
+                # A sample may be called as it likes; it is no formula.
+                [label.replace("$", r"\$") for _, label in self._named],
                 loc="lower left" if below else "upper right",
                 title=title or None,
                 ncols=columns,
@@ -195,6 +198,15 @@ def _pieces(there: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Return where runs of bins begin and end."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(int)))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _power(number: float, _place: int) -> str:
+    """Write a power of ten; as mathtext it would take 20 times as long."""
+    exponent = round(math.log10(number))
+    return "1" if exponent == 0 else f"10{str(exponent).translate(_SUPERSCRIPTS)}"
 
 
 def _make_log(axis: Any) -> None:

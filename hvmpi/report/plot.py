@@ -150,11 +150,13 @@ _STYLE: dict[str, Any] = {
     "xaxis.labellocation": "right",
     "xtick.color": INK,
     "xtick.direction": "in",
+    "xtick.minor.top": False,
     "xtick.minor.visible": True,
     "xtick.top": True,
     "yaxis.labellocation": "top",
     "ytick.color": INK,
     "ytick.direction": "in",
+    "ytick.minor.right": False,
     "ytick.minor.visible": True,
     "ytick.right": True,
 }

@@ -114,7 +114,7 @@ CURVES = (
     ),
     *(
         Binned(f"jet_{name}", Quantity.MATCHED_JETS, "pt", "response", JET_PT_GEV, how, least)
-        for name, how, least in (("response", _mean, 10.0), ("resolution", _core, 2.0 * _LEAST))
+        for name, how, least in (("response", _mean, 5.0), ("resolution", _core, 2.0 * _LEAST))
     ),
 )
 

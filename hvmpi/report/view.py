@@ -74,11 +74,11 @@ def view_of(samples: Samples, selection: Selection, reference: Reference) -> tup
         f"Looked at: {samples.files:,} of {selection.files:,} {kind}, {samples.events:,} of "
         f"{selection.events:,} events."
     )
-    pile_up = rf"$\mu$ = {samples.mu:g}" if samples.mu else "no pile-up"
+    pile_up = f"μ = {samples.mu:g}" if samples.mu else "no pile-up"
     return View(
         tuple(compared),
         samples.mu,
-        rf"$\sqrt{{s}}$ = {E_CM / 1000.0:g} TeV, {pile_up}",
+        f"√s = {E_CM / 1000.0:g} TeV, {pile_up}",
         used,
         reference.made["hvmpi_version"],
         samples.provenance.get("settings_hash") == reference.made["settings_hash"],

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hvmpi.report.estimates import core, core_error, effective, interval, mean
+from hvmpi.report.estimates import core, core_error, effective, half_width, interval, mean
 
 
 def test_core_of_a_gaussian_with_tails() -> None:
@@ -32,12 +32,14 @@ def test_interval_is_that_of_clopper_and_pearson() -> None:
         assert made == pytest.approx((exact.low, exact.high))
 
 
-def test_error_of_a_core_is_the_spread_of_cores() -> None:
-    random = np.random.default_rng(3)
-    samples = random.standard_t(6.0, (2000, 300))
+def test_errors_of_widths_are_their_spread() -> None:
+    samples = np.random.default_rng(3).normal(size=(2000, 300))
     middles, widths = core(samples)
     errors = [core_error(*one) for one in zip(samples, middles, widths, strict=True)]
     assert np.mean(errors) == pytest.approx(np.std(widths), rel=0.1)
+    halves, errors = np.array([half_width(one) for one in samples]).T
+    assert halves.mean() == pytest.approx(1.0, rel=0.02)
+    assert errors.mean() == pytest.approx(np.std(halves), rel=0.1)
 
 
 def test_error_of_the_core_of_too_few_is_not_known() -> None:
