@@ -20,7 +20,7 @@ from tables import code, plain, table
 from hvmpi import errors
 from hvmpi.athena import causes
 from hvmpi.campaign.jobs import FailureClass, Outcome
-from hvmpi.verbs.diagnose import advice
+from hvmpi.view.diagnosis import advice
 
 __all__ = [
     "Entry",
