@@ -227,8 +227,8 @@ def count(number: float, of: str) -> str:
 def outside(under: float, over: float) -> str:
     """Say which shares of the entries lie left and right of a plot's range."""
     sides = [
-        f"{100.0 * share:.2g} % lie {where} it"
+        f"{100.0 * share:.2g} % lie {where} the range"
         for share, where in ((under, "below"), (over, "beyond"))
         if share > 0.0
     ]
-    return "none lie outside of the range" if not sides else "of the range " + ", ".join(sides)
+    return ", ".join(sides) or "none lie outside of the range"
