@@ -134,20 +134,17 @@ class Panel:
         """Draw a thin line at a value."""
         self.axes.axhline(y, color=INK, linewidth=0.8, linestyle=":", zorder=0.5)
 
-    def legend(
-        self, *, floor: float | None = 0.0, title: str = "", below: bool = False, columns: int = 1
-    ) -> None:
+    def legend(self, *, floor: float | None = 0.0, below: bool = False, columns: int = 1) -> None:
         """Set the range of y, with room for the legend above (or below) all that was drawn.
 
         Parameters
         ----------
         floor : float, optional
             Where y begins, unless it is logarithmic; None: where the data do.
-        title : str
         below : bool
         columns : int
         """
-        lines = -(-len(self._named) // columns) + bool(title)
+        lines = -(-len(self._named) // columns)
         room = _LINE * lines + 0.06 if lines else 0.05
         low, high = self._span(floor)
         if self._log_y:
@@ -167,7 +164,6 @@ class Panel:
                 # A sample may be called as it likes; it is no formula.
                 [label.replace("$", r"\$") for _, label in self._named],
                 loc="lower left" if below else "upper right",
-                title=title or None,
                 ncols=columns,
                 alignment="left",
                 labelspacing=0.3,
@@ -227,8 +223,8 @@ def count(number: float, of: str) -> str:
 def outside(under: float, over: float) -> str:
     """Say which shares of the entries lie left and right of a plot's range."""
     sides = [
-        f"{100.0 * share:.2g} % lie {where} it"
+        f"{100.0 * share:.2g} % lie {where} the range"
         for share, where in ((under, "below"), (over, "beyond"))
         if share > 0.0
     ]
-    return "none lie outside of the range" if not sides else "of the range " + ", ".join(sides)
+    return ", ".join(sides) or "none lie outside of the range"

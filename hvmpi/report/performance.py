@@ -157,7 +157,6 @@ def _plot(view: View, curve: Binned, tables: Sequence[tuple[Curve, Table]]) -> P
     if not drawn:
         return Physics(notes=tuple(notes))
     edges = np.array(curve.edges)
-    is_track_pt = curve.name.startswith("track_") and curve.x == "pt"
 
     def paint(figure: Any) -> None:
         panel = Panel(
@@ -177,8 +176,6 @@ def _plot(view: View, curve: Binned, tables: Sequence[tuple[Curve, Table]]) -> P
         below = curve.name == "track_efficiency"
         floor = None if below or curve.name == "jet_response" else 0.0
         panel.legend(floor=floor, below=below, columns=2 if len(drawn) > 2 else 1)
-        if is_track_pt:
-            panel.axes.set_xlim(edges[0], edges[last + 1])
 
     reference = view.about_reference if any(one.expected for one in drawn) else ""
     caption = view.caption(f"{style.about}. {reference}".strip(), sentences)

@@ -119,8 +119,9 @@ CURVES = (
 )
 
 
-def measured(curve: Binned, table: Table) -> Points:
-    """Measure a curve."""
+def measured(curve: Binned, table: Table, least: float | None = None) -> Points:
+    """Measure a curve; where each bin needs other numbers of entries than the curve's, `least`."""
+    needed = curve.least if least is None else min(curve.least, least)
     values, errors, entries = [], [], []
     for low, high in itertools.pairwise(curve.edges):
         inside = (table[curve.x] >= low) & (table[curve.x] < high)
@@ -128,7 +129,7 @@ def measured(curve: Binned, table: Table) -> Points:
         entries.append(effective(weights))
         value, down, up = (
             curve.estimate(table[curve.y][inside].astype(np.float64), weights)
-            if entries[-1] >= curve.least
+            if entries[-1] >= needed
             else (np.nan, np.nan, np.nan)
         )
         values.append(value)

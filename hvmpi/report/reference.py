@@ -27,6 +27,9 @@ __all__ = ["Component", "Reference", "component_of", "pythia_hash", "reference"]
 Floats = NDArray[np.float64]
 
 
+_LEAST = 15.0
+"""Entries that are enough of one sample: curves of QCD are made of several."""
+
 _POINTS = ("values", "errors", "entries")
 
 
@@ -133,7 +136,7 @@ def component_of(name: str, events: int, tables: Mapping[Quantity, Table]) -> Co
         events,
         {column: one.values(flow=True) for column, one in made.items()},
         {column: one.variances(flow=True) for column, one in made.items()},
-        {curve.name: measured(curve, tables[curve.quantity]) for curve in CURVES},
+        {curve.name: measured(curve, tables[curve.quantity], _LEAST) for curve in CURVES},
     )
 
 
