@@ -26,7 +26,7 @@ __all__ = ["Bar"]
 _NAME = "hvmpi:"
 _REDRAW_S = 0.25
 _COST_SHARE = 0.05
-"""Of the master's time, what drawing may take: with a million jobs it takes 20 ms."""
+"""Of the master's time, what drawing may take: with a million jobs it takes 10 ms."""
 _LEAST_BAR = 8
 _LEAST_COLUMNS = 60
 """A narrower terminal gets the numbers alone."""
