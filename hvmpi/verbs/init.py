@@ -10,6 +10,7 @@ from typing import Any
 
 import tomli_w
 
+from hvmpi.cli import MPIRUN
 from hvmpi.errors import SetupError, UsageError
 from hvmpi.files import write_whole
 from hvmpi.option import Option
@@ -99,7 +100,7 @@ def _next_commands(directory: Path, batch: str) -> Iterator[tuple[str, ...]]:
     if (_CHECKOUT / _RUN_CHAIN).is_file():
         yield str(_CHECKOUT / _RUN_CHAIN), "--hostfile", _HOSTFILE, "-c", _CONFIG
     else:
-        yield "mpirun", "-hostfile", _HOSTFILE, "python", "-m", "hvmpi", "-c", _CONFIG
+        yield *MPIRUN.split(), "-c", _CONFIG
     for command, name in _BATCH[batch]:
         if command:
             yield command, name

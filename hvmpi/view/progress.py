@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -56,8 +57,9 @@ class Quiet:
         self.end(whole=kind is None)
 
     def say(self, line: str) -> None:
-        """Print a line."""
-        say(f"hvmpi: {line}")
+        """Print a line; where it cannot be printed any more, the run goes on."""
+        with contextlib.suppress(OSError):
+            say(f"hvmpi: {line}")
 
     def due(self) -> bool:
         """Tell whether it is time for `show`; asked in each step of the master."""

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from hvmpi.campaign import journal
 from hvmpi.campaign.pace import Pace
 from hvmpi.campaign.plan import make_plan
 from hvmpi.campaign.replay import fold
@@ -177,6 +178,20 @@ def test_nothing_is_told_where_nothing_is_wanted(place: Place) -> None:
     assert answer.code == 1
     assert "events (" not in answer.out
     assert "hvmpi: job 4 attempt 2: payload_failed" in answer.out
+
+
+def test_a_reader_that_leaves_does_not_end_the_run(place: Place) -> None:
+    process = place.start(*JOBS, *SLOWLY)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("hvmpi: run ")
+    process.stdout.close()
+    process.wait(timeout=LIMIT_S)
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    place.started.remove(process)
+    (ended,) = place.run().entries(journal.Ended)
+    assert (ended.done, ended.failed, ended.left) == (11, 1, 0)
 
 
 def test_a_rerun_may_choose_anew(place: Place) -> None:

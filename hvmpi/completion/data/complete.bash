@@ -58,6 +58,7 @@ _hvmpi_complete() {
         [[ ${COMP_WORDS[COMP_CWORD]} == --*=* ]] && stem=$option=
     elif ((${#typed[@]})); then
         option=${typed[${#typed[@]}-1]}
+        [[ $option != --*=* ]] || option=
     fi
     _hvmpi_arguments "$verb" "$option"
     options+=" ${2-}"
