@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import h5py
+import psutil
 import pytest
 
 from tests.browser import WIDTHS, Look
@@ -256,6 +257,21 @@ def test_a_report_that_fails_changes_nothing(place: Place) -> None:
         f"); python -m hvmpi report {timestamp} --run-dir={place.run_dir} tries again"
     )
     assert place.hvmpi("verify").code == 0
+
+
+def test_a_signal_ends_the_report_and_not_the_exit_code(place: Place) -> None:
+    process = place.start(*RUN, *shell('cat "$3" > "$4"'), "--report")
+
+    def is_reporting() -> bool:
+        started = psutil.Process(process.pid).children()
+        return any("report" in child.cmdline() for child in started)
+
+    wait_for(is_reporting)
+    process.send_signal(signal.SIGTERM)
+    answer = place.finish(process)
+    assert answer.code == 0
+    assert "there is no report (stopped by a signal)" in answer.err
+    assert not (place.run().directory / "report.html").exists()
 
 
 def test_a_run_that_is_stopped_is_not_kept_by_it(place: Place) -> None:
