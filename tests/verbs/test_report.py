@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import sys
@@ -259,14 +260,19 @@ def test_a_report_that_fails_changes_nothing(place: Place) -> None:
     assert place.hvmpi("verify").code == 0
 
 
+def words_of_children(pid: int) -> list[str]:
+    """List the words of the commands that a process started and that still run."""
+    words: list[str] = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.Error):
+            words += child.cmdline()
+    return words
+
+
 def test_a_signal_ends_the_report_and_not_the_exit_code(place: Place) -> None:
     process = place.start(*RUN, *shell('cat "$3" > "$4"'), "--report")
 
-    def is_reporting() -> bool:
-        started = psutil.Process(process.pid).children()
-        return any("report" in child.cmdline() for child in started)
-
-    wait_for(is_reporting)
+    wait_for(lambda: "report" in words_of_children(process.pid))
     process.send_signal(signal.SIGTERM)
     answer = place.finish(process)
     assert answer.code == 0
