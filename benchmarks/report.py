@@ -1,4 +1,4 @@
-"""How long ``report`` takes: of the demo, and of a run of a million jobs, which also gives its size.
+"""How long ``report`` takes: of the demo, and of a run of a million jobs; and the size of its page.
 
 Start of Python, physics and files of all plots included. The large run is the one that
 `benchmarks.master` left; it is made here where that did not run.

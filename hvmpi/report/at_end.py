@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -17,6 +18,7 @@ __all__ = ["report_at_end"]
 
 _LIMIT_S = 600.0
 _LOOK_S = 0.05
+_LEAVE_S = 5.0
 _PLACES = ("TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR")
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -82,8 +84,7 @@ def _watch(process: subprocess.Popen[bytes], stopped: list[int]) -> str:
         except subprocess.TimeoutExpired:
             late = time.monotonic() > deadline
             if stopped or late:
-                process.kill()
-                process.communicate()
+                _end(process)
                 return f"not made in {_LIMIT_S:g} s" if late else "stopped by a signal"
     if process.returncode == 0:
         for line in said.decode(errors="replace").splitlines():
@@ -93,3 +94,12 @@ def _watch(process: subprocess.Popen[bytes], stopped: list[int]) -> str:
         return f"its process ended by signal {-process.returncode}"
     last = complained.decode(errors="replace").strip().splitlines()[-1:] or ["it says nothing"]
     return last[0].removeprefix("hvmpi: error: ")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it and its children, that they take their temporary files with them if they can."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, number)
+            process.communicate(timeout=_LEAVE_S)
+            return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import sys
@@ -9,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import h5py
+import psutil
 import pytest
 
 from tests.browser import WIDTHS, Look
@@ -256,6 +258,26 @@ def test_a_report_that_fails_changes_nothing(place: Place) -> None:
         f"); python -m hvmpi report {timestamp} --run-dir={place.run_dir} tries again"
     )
     assert place.hvmpi("verify").code == 0
+
+
+def words_of_children(pid: int) -> list[str]:
+    """List the words of the commands that a process started and that still run."""
+    words: list[str] = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.Error):
+            words += child.cmdline()
+    return words
+
+
+def test_a_signal_ends_the_report_and_not_the_exit_code(place: Place) -> None:
+    process = place.start(*RUN, *shell('cat "$3" > "$4"'), "--report")
+
+    wait_for(lambda: "report" in words_of_children(process.pid))
+    process.send_signal(signal.SIGTERM)
+    answer = place.finish(process)
+    assert answer.code == 0
+    assert "there is no report (stopped by a signal)" in answer.err
+    assert not (place.run().directory / "report.html").exists()
 
 
 def test_a_run_that_is_stopped_is_not_kept_by_it(place: Place) -> None:
