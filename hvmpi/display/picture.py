@@ -82,12 +82,14 @@ def _axes(axes: Any, drawing: Drawing, view: View, across: float, up: float) -> 
 def _detector(axes: Any, view: View) -> None:
     from matplotlib.collections import LineCollection, PolyCollection
 
+    # Collections cost more than what is in them.
+    areas, lines = [], []
     for part, points, is_area in outlines(view):
-        colour = PARTS[part][0] if part else RIM[0]
-        if is_area:
-            axes.add_collection(PolyCollection([points / 1e3], facecolors=colour, linewidths=0.0))
-        else:
-            axes.add_collection(LineCollection([points / 1e3], colors=colour, linewidths=0.4))
+        (areas if is_area else lines).append((points / 1e3, (PARTS[part] if part else RIM)[0]))
+    corners, colours = zip(*areas, strict=True)
+    axes.add_collection(PolyCollection(corners, facecolors=colours, linewidths=0.0))
+    paths, colours = zip(*lines, strict=True)
+    axes.add_collection(LineCollection(paths, colors=colours, linewidths=0.4))
 
 
 def _shapes(axes: Any, shapes: Iterable[Shape]) -> None:
@@ -167,7 +169,7 @@ def _legend(figure: Any, styles: list[Style]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = []
+    handles: list[Any] = []
     for style in styles:
         if style.key in AREAS:
             handles.append(Patch(color=style.light, alpha=max(style.opacity, 0.4)))
