@@ -83,7 +83,8 @@ def _detector(axes: Any, view: View) -> None:
     from matplotlib.collections import LineCollection, PolyCollection
 
     # Collections cost more than what is in them.
-    areas, lines = [], []
+    areas: list[tuple[Any, str]] = []
+    lines: list[tuple[Any, str]] = []
     for part, points, is_area in outlines(view):
         (areas if is_area else lines).append((points / 1e3, (PARTS[part] if part else RIM)[0]))
     corners, colours = zip(*areas, strict=True)
@@ -156,7 +157,9 @@ def _labels(axes: Any, drawing: Drawing, view: View) -> None:
 def _words(figure: Any, drawing: Drawing) -> None:
     scene = drawing.scene
     figure.text(0.012, 0.973, heading(scene), fontsize=14, weight="bold", color=INK)
-    lines = textwrap.fill("; ".join(summary(drawing)), _LINE)
+    # What belongs together is not torn apart.
+    words = (said.replace(" ", "\N{NO-BREAK SPACE}") for said in summary(drawing))
+    lines = textwrap.fill("; ".join(words), _LINE)
     figure.text(0.012, 0.96, lines, fontsize=10, color=INK, va="top", linespacing=1.3)
     figure.text(
         0.988, 0.973, "Simulation (open chain)", fontsize=12, style="italic", ha="right", color=INK
