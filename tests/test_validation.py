@@ -17,11 +17,15 @@ import pytest
 from hvmpi.openchain.eventdata import Event, ProductWriter, Table
 from hvmpi.openchain.evnt import NORMALISATION_FIELDS
 from hvmpi.openchain.schemas import AOD
+from tests.conftest import RunOnDisk
 
 pytest.importorskip("mplhep")
 
 DIRECTORY = Path(__file__).parents[1] / "docs" / "validation"
-MODULES = ("calratio", "estimates", "jets", "network", "page", "samples", "single_particles")
+MODULES = (
+    *("calratio", "estimates", "jets", "network", "page", "reference", "samples"),
+    "single_particles",
+)
 
 
 @pytest.fixture
@@ -115,19 +119,6 @@ def goal(found: dict[str, Any], beginning: str) -> dict[str, Any]:
 # --- estimates -------------------------------------------------------------------------------
 
 
-def test_core_of_a_gaussian_with_tails(studies: dict[str, ModuleType]) -> None:
-    random = np.random.default_rng(1)
-    values = random.normal(3.0, 0.5, 200_000)
-    values[:2000] = 30.0
-    mean, width = studies["estimates"].core(values)
-    assert mean == pytest.approx(3.0, abs=0.005)
-    assert width == pytest.approx(0.5, rel=0.01)
-    # What counts twice is there twice.
-    weights = np.where(np.arange(200_000) % 2, 2.0, 0.0)
-    mean, width = studies["estimates"].core(values, weights)
-    assert width == pytest.approx(0.5, rel=0.01)
-
-
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_step_finds_its_half_point(studies: dict[str, ModuleType], sign: float) -> None:
     random = np.random.default_rng(2)
@@ -138,15 +129,6 @@ def test_step_finds_its_half_point(studies: dict[str, ModuleType], sign: float) 
     assert found["half"] == pytest.approx(1.9, abs=4.0 * found["half_error"])
     assert found["width"] == pytest.approx(0.1, abs=4.0 * found["width_error"])
     assert 0.001 < found["half_error"] < 0.02
-
-
-def test_interval_is_that_of_clopper_and_pearson(studies: dict[str, ModuleType]) -> None:
-    from scipy.stats import binomtest
-
-    for passed, total in ((0, 50), (3, 50), (50, 50)):
-        exact = binomtest(passed, total).proportion_ci(0.9, method="exact")
-        made = studies["estimates"].interval(passed, total, 0.9)
-        assert made == pytest.approx((exact.low, exact.high))
 
 
 # --- studies ---------------------------------------------------------------------------------
@@ -275,3 +257,15 @@ def test_page_shows_the_numbers(studies: dict[str, ModuleType], tmp_path: Path) 
 
 def test_our_page_is_up_to_date(studies: dict[str, ModuleType]) -> None:
     assert studies["page"].main(["--check"]) == 0
+
+
+def test_reference_of_the_report_is_what_a_run_holds(
+    studies: dict[str, ModuleType], finished_run: RunOnDisk, tmp_path: Path
+) -> None:
+    output = tmp_path / "reference.json"
+    studies["reference"].main([str(finished_run.directory), "--output", str(output)])
+    made = json.loads(output.read_text())
+    assert made["events"] == {"signal": 12, "qcd": 12}
+    for component in made["components"].values():
+        assert sum(component["jets"]["eta"]["sums"]) > 0
+        assert component["points"]["track_efficiency"]["values"][0] > 0.9
