@@ -28,6 +28,7 @@ from hvmpi.environment import child_environment
 from hvmpi.guardian import Guardian
 from hvmpi.payload import Payload, PayloadResult
 from hvmpi.servers import PayloadServer, Servers
+from tests.browser import look as look
 
 # Draws are slow where the machine has other work; that is no fault of theirs.
 settings.register_profile("hvmpi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
