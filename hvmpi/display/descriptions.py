@@ -52,9 +52,8 @@ def summary(drawing: Drawing) -> list[str]:
     scene = drawing.scene
     said = [_decay(row, scene.long_lived) for row in range(len(scene.long_lived["pdg_id"]))]
     if len(scene.pile_up["mu"]) and scene.pile_up["mu"][0] > 0.0:
-        said.append(
-            f"{scene.pile_up['interactions'][0]} pile-up interactions, mu = {scene.pile_up['mu'][0]:g}"
-        )
+        more, mu = scene.pile_up["interactions"][0], scene.pile_up["mu"][0]
+        said.append(f"{more} pile-up interactions, mu = {mu:g}")
     said.append(f"longest tower ET = {drawing.gev_of_longest:.0f} GeV")
     return said
 

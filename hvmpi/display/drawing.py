@@ -67,13 +67,19 @@ class Drawing:
         }
         self.towers = {view: towers(self.projection(view), scene.clusters) for view in View}
         self.gev_of_longest = gev_of_longest(self.towers)
+        self._shapes: dict[View, tuple[Shape, ...]] = {}
 
     def projection(self, view: View) -> Projection:
         """Return the way from three dimensions to a view."""
         return Projection(view, self.azimuth)
 
-    def shapes(self, view: View) -> Iterator[Shape]:
-        """Yield what is drawn in a view over the detector."""
+    def shapes(self, view: View) -> tuple[Shape, ...]:
+        """Return what is drawn in a view over the detector."""
+        if view not in self._shapes:
+            self._shapes[view] = tuple(self._made(view))
+        return self._shapes[view]
+
+    def _made(self, view: View) -> Iterator[Shape]:
         projection, scene = self.projection(view), self.scene
         yield from self._jets(projection)
         yield from layers(projection, scene.clusters)

@@ -50,7 +50,7 @@ def layers(projection: Projection, clusters: Table) -> Iterator[Shape]:
     energy = np.stack([clusters[f"e_{layer}"] for layer in LAYERS], axis=1).astype(np.float64)
     eta, phi = (clusters[name].astype(np.float64) for name in ("eta", "phi"))
     half = 0.5 * _CLUSTER_WIDTH
-    near, far = along_layers(eta, phi)
+    near, _ = along_layers(eta, phi)
     shown = (energy > _LEAST_GEV) & np.isfinite(near)
     if projection.view is View.TRANSVERSE:
         barrel = _TILES | (near * np.abs(np.tanh(eta))[:, None] < BORE_Z_MM)
@@ -112,14 +112,12 @@ class Towers:
     def shapes(self, view: View, gev_of_longest: float, first: int) -> Iterator[Shape]:
         """Yield bars outside of the calorimeters, hadronic energy on electromagnetic."""
         gap, longest = TOWERS_MM
-        for row, (at, side) in enumerate(
-            zip(self.middle.tolist(), self.side.tolist(), strict=True)
-        ):
+        for row, at in enumerate(self.middle.tolist()):
             across, along = 1.0 / math.cosh(at), abs(math.tanh(at))
             if view is View.TRANSVERSE:
                 unit, width, base = np.array([math.cos(at), math.sin(at)]), 1.0, OUTER_R_MM
             else:
-                unit, width = np.array([math.tanh(at), side * across]), across
+                unit, width = np.array([math.tanh(at), self.side[row] * across]), across
                 base = min(OUTER_R_MM / across, OUTER_Z_MM / max(along, 1e-9))
             begin = base + gap
             half = 0.42 * _TOWER_WIDTH * width * begin * np.array([-unit[1], unit[0]])
@@ -137,15 +135,14 @@ def towers(projection: Projection, clusters: Table) -> Towers:
     across = 1.0 / np.cosh(clusters["eta"].astype(np.float64))
     if projection.view is View.TRANSVERSE:
         bins = np.floor(np.mod(clusters["phi"], 2.0 * math.pi) / _TOWER_WIDTH) % _TOWERS_AROUND
-        side = np.ones(len(bins))
+        side = np.ones_like(bins)
     else:
         bins = np.floor(clusters["eta"] / _TOWER_WIDTH)
         side = projection.side(clusters["phi"])
     keys, where = np.unique(np.stack([bins, side], axis=1), axis=0, return_inverse=True)
-    em, had = (
-        np.bincount(where.ravel(), np.maximum(clusters[name], 0.0) * across, len(keys))
-        for name in ("e_em", "e_had")
-    )
+    em, had = np.zeros((2, len(keys)))
+    np.add.at(em, where.ravel(), np.maximum(clusters["e_em"], 0.0) * across)
+    np.add.at(had, where.ravel(), np.maximum(clusters["e_had"], 0.0) * across)
     return Towers((keys[:, 0] + 0.5) * _TOWER_WIDTH, keys[:, 1], em, had)
 
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib.resources import files
 from string import Template
@@ -98,7 +98,7 @@ def _view(drawing: Drawing, view: View) -> dict[str, Any]:
     }
 
 
-def _shapes(shapes: Iterator[Shape]) -> Iterator[list[Any]]:
+def _shapes(shapes: Iterable[Shape]) -> Iterator[list[Any]]:
     for shape in shapes:
         kind = _AREA if shape.closed else _LINE
         # Micrometres of a track can be zoomed into.

@@ -36,8 +36,8 @@ _COLLECTIONS = {
 def phoenix(drawing: Drawing) -> str:
     """Write an event in Phoenix's format; its text is JSON.
 
-    Tracks come as points, as this display draws them, and as perigee parameters. Calorimeter clusters
-    stand where most of their energy is. True particles are tracks and vertices of their own.
+    Tracks come as points, as this display draws them, and as perigee parameters. Clusters stand at
+    the mean depth of their energy. True particles are tracks and vertices of their own.
     """
     scene = drawing.scene
     event = {

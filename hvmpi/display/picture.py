@@ -82,12 +82,15 @@ def _axes(axes: Any, drawing: Drawing, view: View, across: float, up: float) -> 
 def _detector(axes: Any, view: View) -> None:
     from matplotlib.collections import LineCollection, PolyCollection
 
+    # Collections cost more than what is in them.
+    areas: list[tuple[Any, str]] = []
+    lines: list[tuple[Any, str]] = []
     for part, points, is_area in outlines(view):
-        colour = PARTS[part][0] if part else RIM[0]
-        if is_area:
-            axes.add_collection(PolyCollection([points / 1e3], facecolors=colour, linewidths=0.0))
-        else:
-            axes.add_collection(LineCollection([points / 1e3], colors=colour, linewidths=0.4))
+        (areas if is_area else lines).append((points / 1e3, (PARTS[part] if part else RIM)[0]))
+    corners, colours = zip(*areas, strict=True)
+    axes.add_collection(PolyCollection(corners, facecolors=colours, linewidths=0.0))
+    paths, colours = zip(*lines, strict=True)
+    axes.add_collection(LineCollection(paths, colors=colours, linewidths=0.4))
 
 
 def _shapes(axes: Any, shapes: Iterable[Shape]) -> None:
@@ -154,7 +157,9 @@ def _labels(axes: Any, drawing: Drawing, view: View) -> None:
 def _words(figure: Any, drawing: Drawing) -> None:
     scene = drawing.scene
     figure.text(0.012, 0.973, heading(scene), fontsize=14, weight="bold", color=INK)
-    lines = textwrap.fill("; ".join(summary(drawing)), _LINE)
+    # What belongs together is not torn apart.
+    words = (said.replace(" ", "\N{NO-BREAK SPACE}") for said in summary(drawing))
+    lines = textwrap.fill("; ".join(words), _LINE)
     figure.text(0.012, 0.96, lines, fontsize=10, color=INK, va="top", linespacing=1.3)
     figure.text(
         0.988, 0.973, "Simulation (open chain)", fontsize=12, style="italic", ha="right", color=INK
@@ -167,7 +172,7 @@ def _legend(figure: Any, styles: list[Style]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = []
+    handles: list[Any] = []
     for style in styles:
         if style.key in AREAS:
             handles.append(Patch(color=style.light, alpha=max(style.opacity, 0.4)))

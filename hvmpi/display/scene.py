@@ -45,8 +45,9 @@ class Scene:
     run_number, event_number : int
     tracks, vertices, clusters, jets, electrons, muons, missing_et, pile_up : Table
         Fields of the AOD's collections; in `clusters` and `jets` also ``e_em`` and ``e_had``, sums
-        over layers; in `tracks` also ``path``, of shape (n, points, 3), and ``pdg_id``; ``track`` in
-        `electrons` and `muons` is a row of these `tracks`. Jets stand by falling pT.
+        over layers; in `tracks` also ``path``, of shape (n, points, 3), and ``pdg_id`` of what made
+        them, 0 where that is not known; ``track`` in `electrons` and `muons` is a row of these
+        `tracks`. Jets stand by falling pT.
     long_lived : Table
         Fields of the AOD's truth, and ``path``, of shape (n, 2, 3): from where it was made to its
         decay, or to the end of the detector if it did not decay.
@@ -168,7 +169,7 @@ def _rows(table: Table, rows: NDArray[Any]) -> Table:
 
 def _finite(table: Table, names: tuple[str, ...]) -> Table:
     """Leave out what has no place."""
-    return _rows(table, np.isfinite(_columns(table, names)).all(axis=1))
+    return _rows(table, np.asarray(np.isfinite(_columns(table, names)).all(axis=1)))
 
 
 def _columns(table: Table, names: tuple[str, ...]) -> NDArray[np.float64]:
@@ -182,7 +183,7 @@ def _with_sums(table: Table, needed: tuple[str, ...]) -> Table:
 
 
 def _tracks(tracks: Table, truth: Table, min_pt: float) -> Table:
-    """Add paths, the PDG number of what made each (0: a fake, or unknown) and its row in the AOD."""
+    """Choose those that can be drawn; add ``path``, ``pdg_id``, and ``row`` in the AOD's event."""
     perigee = _columns(tracks, tuple(PERIGEE))
     drawable = np.isfinite(perigee).all(axis=1) & (tracks["charge"] != 0)
     drawable &= (perigee[:, 4] != 0.0) & (np.sin(perigee[:, 3]) > 0.0) & (tracks["pt"] >= min_pt)

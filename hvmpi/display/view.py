@@ -97,7 +97,7 @@ class Projection:
 
 
 def outlines(view: View) -> Iterator[tuple[Part | None, Floats, bool]]:
-    """Yield the detector: parts, points, and whether these are an area; None: the rim of an area."""
+    """Yield the detector: parts (None: rims of areas), points, and whether these are an area."""
     for ring in rings():
         thin = min(ring.r[1] - ring.r[0], ring.z[1] - ring.z[0]) < _THIN_MM
         if view is View.LONGITUDINAL:

@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _contents(drawing: Drawing, stem: str, formats: Sequence[str]) -> dict[str, bytes]:
     """Make all files by their suffixes, before the first is written."""
-    made = {}
+    made: dict[str, bytes] = {}
     if "png" in formats:
         from hvmpi.display.picture import picture
 
