@@ -32,7 +32,7 @@ OUTPUT = Path(__file__).parents[2] / "hvmpi" / "report" / "data" / "reference.js
 def measure(run: Path) -> dict[str, Any]:
     """Return the reference that a run makes."""
     with StatusFile(run / "status.h5") as status:
-        samples = read_samples(status, select(status))
+        samples = read_samples(select(status))
         attributes = status.attributes
     if samples.notes:
         sys.exit("\n".join(samples.notes))

@@ -21,6 +21,7 @@ from hvmpi.report.html import Markup, element, joined, table
 from hvmpi.report.page import Section, figure, page
 from hvmpi.report.physics import Physics, physics_plots
 from hvmpi.report.plot import Plot
+from hvmpi.report.selection import Selection, select
 from hvmpi.report.spent import spent_plot
 from hvmpi.report.summary import Summary, utc
 from hvmpi.report.timeline import throughput_plot, timeline_plot
@@ -47,7 +48,7 @@ class _Contents:
     course: Course
     failures: Failures
     profile: Profile | None
-    physics: Physics
+    selection: Selection
 
     @classmethod
     def of(cls, file: StatusFile) -> _Contents:
@@ -56,7 +57,7 @@ class _Contents:
             Course.of(file),
             Failures.of(file),
             Profile.of(file),
-            physics_plots(file) if can_draw() else Physics(),
+            select(file),
         )
 
 
@@ -80,7 +81,8 @@ def make_report(directory: Path, output: Path) -> Made:
     _refuse(output)
     contents = look_at_current(directory, _Contents.of)
     plots = _plots(contents)
-    drawn = draw_all([*plots.values(), *contents.physics.plots]) if can_draw() else []
+    physics = physics_plots(contents.selection) if can_draw() else Physics()
+    drawn = draw_all([*plots.values(), *physics.plots]) if can_draw() else []
     pictures = {one.plot.name: one.svg for one in drawn}
     written: list[Path] = []
     try:
@@ -89,7 +91,7 @@ def make_report(directory: Path, output: Path) -> Made:
         for one in drawn:
             written += one.write(plots_of(output))
         with write_whole(output) as beside:
-            beside.write_text(_page(contents, plots, pictures, output), encoding="utf-8")
+            beside.write_text(_page(contents, plots, physics, pictures, output), encoding="utf-8")
     except OSError as error:
         raise _unwritable(output, error.strerror) from error
     return Made(output, tuple(written))
@@ -125,7 +127,11 @@ def _plots(contents: _Contents) -> dict[str, Plot]:
 
 
 def _page(
-    contents: _Contents, plots: dict[str, Plot], pictures: dict[str, str], output: Path
+    contents: _Contents,
+    plots: dict[str, Plot],
+    physics: Physics,
+    pictures: dict[str, str],
+    output: Path,
 ) -> str:
     summary, course = contents.summary, contents.course
 
@@ -143,7 +149,7 @@ def _page(
         Section("hosts", "Memory and efficiency", _hosts(contents, shown("memory", "efficiency"))),
         Section("time", "Where the time went", _time(contents.profile, shown("time"))),
         Section("failures", "Failures", failures_content(contents.failures)),
-        Section("physics", "Physics", _physics(contents.physics, pictures)),
+        Section("physics", "Physics", _physics(physics, pictures)),
         Section("files", "Files", _files(summary, pictures, output)),
     ]
     title = f"Run {summary.attributes['timestamp']}"

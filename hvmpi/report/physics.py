@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from hvmpi.campaign.status import StatusFile
 from hvmpi.report.findings import Figure, Physics, joined
+from hvmpi.report.selection import Selection
 
 __all__ = ["Figure", "Physics", "physics_plots"]
 
 
-def physics_plots(status: StatusFile) -> Physics:
-    """Look at the events of a run, at most some of its files, and say what there is to be drawn.
+def physics_plots(selection: Selection) -> Physics:
+    """Look at the events of chosen files of a run, and say what there is to be drawn.
 
     Parameters
     ----------
-    status : StatusFile
-        Open; of any run, also of one in progress or of another engine.
+    selection : Selection
+        Of any run, also of one in progress or of another engine.
 
     Returns
     -------
     Physics
         Files that cannot be read, and what is not in them, are in its notes.
     """
-    engine = status.attributes["settings"]["engine"]
+    engine = selection.settings["engine"]
     if engine != "openchain":
         return _nothing(
             f"they are made of the open chain's events, and this run is one of {engine}"
@@ -32,15 +32,13 @@ def physics_plots(status: StatusFile) -> Physics:
     from hvmpi.report.performance import performance_plots
     from hvmpi.report.reference import reference
     from hvmpi.report.samples import read_samples
-    from hvmpi.report.selection import select
     from hvmpi.report.view import view_of
 
-    selection = select(status)
     if not selection.files:
         return _nothing("no reconstruction job of this run is done")
     if not selection.product:
         return _nothing("the run kept neither AODs nor training files (keep)")
-    samples = read_samples(status, selection)
+    samples = read_samples(selection)
     view, notes = view_of(samples, selection, reference())
     if selection.product == "train":
         notes.append(

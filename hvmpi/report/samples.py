@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hvmpi.campaign.status import StatusFile
 from hvmpi.errors import HvmpiError, InputError
 from hvmpi.openchain.eventdata import Table, hash_of_settings
 from hvmpi.openchain.processes import Process, resolve
@@ -148,9 +147,9 @@ class Samples:
         return (*signal, *([Curve("QCD", slices)] if slices else []))
 
 
-def read_samples(status: StatusFile, selection: Selection) -> Samples:
+def read_samples(selection: Selection) -> Samples:
     """Read the chosen files of a run, as far as they can be read."""
-    reader = _Reader(_asked(status))
+    reader = _Reader(_asked(selection))
     for path in selection.paths:
         if selection.product == "aod":
             reader.read_aod(path)
@@ -159,7 +158,7 @@ def read_samples(status: StatusFile, selection: Selection) -> Samples:
     samples = sorted(reader.samples.values(), key=lambda sample: sample.run_number)
     return Samples(
         tuple(samples),
-        float(status.attributes["settings"].get("pileup-mu") or 0.0),
+        float(selection.settings.get("pileup-mu") or 0.0),
         reader.provenance,
         reader.files,
         tuple(_notes(reader.refused, len(selection.paths))),
@@ -237,7 +236,7 @@ class _Reader:
         return self.samples[key]
 
 
-def _asked(status: StatusFile) -> dict[str, Process]:
+def _asked(selection: Selection) -> dict[str, Process]:
     """Return what was asked for by the hash that event files and AODs have of it.
 
     What the settings say, and, for event files that were there before, what the tables of run
@@ -245,11 +244,10 @@ def _asked(status: StatusFile) -> dict[str, Process]:
     """
     given = [
         {key.replace("-", "_"): tuple(v) if isinstance(v, list) else v for key, v in table.items()}
-        for table in status.attributes["settings"]["sample"]
+        for table in selection.settings["sample"]
     ]
-    files = status.table("event_files")
-    for row in np.unique(files[["run_number", "events"]]):
-        there = {"run_number": int(row["run_number"]), "batch_size": max(int(row["events"]), 1)}
+    for run_number, events in selection.batches:
+        there = {"run_number": run_number, "batch_size": max(events, 1)}
         given += [
             {"name": "", "process": process} | there
             for process in ("gghss", "whss", "darkshower", _QCD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,18 +31,24 @@ class Selection:
         To be read.
     files, events : int
         That the run has.
+    settings : mapping
+        The run's.
+    batches : tuple of (int, int)
+        Run number and events of its event files, each pair once.
     """
 
     product: str
     paths: tuple[Path, ...]
     files: int
     events: int
+    settings: Mapping[str, Any]
+    batches: tuple[tuple[int, int], ...]
 
 
 def select(status: StatusFile) -> Selection:
     """Choose files of a run's reconstruction jobs that are done."""
-    keep = status.attributes["settings"]["keep"]
-    product = next((kind for kind in ("aod", "train") if kind in keep), "")
+    settings = status.attributes["settings"]
+    product = next((kind for kind in ("aod", "train") if kind in settings["keep"]), "")
     places: list[NDArray[np.int64]] = []
     files: list[NDArray[Any]] = []
     sizes: list[NDArray[Any]] = []
@@ -53,7 +60,8 @@ def select(status: StatusFile) -> Selection:
         sizes.append(jobs["events"][done])
         first += len(jobs)
     place, size = np.concatenate(places), np.concatenate(sizes)
-    samples = status.table("event_files")["sample"][np.concatenate(files)]
+    event_files = status.table("event_files")
+    samples = event_files["sample"][np.concatenate(files)]
     chosen = place[_spread(samples, size)]
     rows = np.concatenate(_rows(status, chosen))
     if product == "aod":
@@ -62,7 +70,14 @@ def select(status: StatusFile) -> Selection:
         found = status.training_files(rows)
     else:
         found = rows[:0]
-    return Selection(product, tuple(map(Path, found)), len(place), int(size.sum()))
+    return Selection(
+        product,
+        tuple(map(Path, found)),
+        len(place),
+        int(size.sum()),
+        settings,
+        tuple(np.unique(event_files[["run_number", "events"]]).tolist()),
+    )
 
 
 def _spread(samples: NDArray[Any], events: NDArray[Any]) -> NDArray[np.int64]:

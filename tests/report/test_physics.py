@@ -37,7 +37,8 @@ NAMES = {
 
 def plots_of(run: Path) -> Physics:
     with StatusFile(run / "status.h5") as status:
-        return physics.physics_plots(status)
+        chosen = select(status)
+    return physics.physics_plots(chosen)
 
 
 @pytest.fixture
@@ -209,7 +210,7 @@ def test_some_files_are_spread_over_all_samples(
     monkeypatch.setattr(selection, "MOST_FILES", 2)
     with StatusFile(finished_run.directory / "status.h5") as status:
         chosen = select(status)
-        samples = read_samples(status, chosen)
+        samples = read_samples(chosen)
     assert (chosen.files, chosen.events, len(chosen.paths)) == (4, 24, 2)
     assert {sample.name: sample.events for sample in samples.samples} == {"signal": 6, "qcd": 6}
 
@@ -264,7 +265,9 @@ def sample(asked: Process, entries: int, **columns: float) -> Sample:
 
 
 def shown_of(*samples: Sample, mu: float = 0.0) -> Physics:
-    view, notes = view_of(Samples(samples, mu, {}, 1, ()), Selection("aod", (), 1, 1), reference())
+    view, notes = view_of(
+        Samples(samples, mu, {}, 1, ()), Selection("aod", (), 1, 1, {}, ()), reference()
+    )
     return joined(
         [
             Physics(notes=tuple(notes)),
