@@ -1,8 +1,8 @@
-"""Pictures of docs/ that show what commands print, made by these commands of a run that is there.
+"""Pictures of docs/ that show what commands print or draw, made by these commands of a run.
 
     python docs/pictures.py runs/TIMESTAMP
 
-writes all of `TERMINALS` to docs/pictures/. (Pictures of validation and performance are made by the
+writes all of `TERMINALS` to docs/pictures/ and, of a run of configs/demo.toml, `DISPLAYED`. (Pictures of validation and performance are made by the
 scripts that their pages name.)
 """
 
@@ -15,6 +15,7 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from rich.text import Text
 from hvmpi.errors import HvmpiError, UsageError
 from hvmpi.files import write_whole
 
-__all__ = ["DIRECTORY", "TERMINALS", "draw", "main"]
+__all__ = ["DIRECTORY", "DISPLAYED", "TERMINALS", "display", "draw", "main"]
 
 DIRECTORY = Path(__file__).parent / "pictures"
 
@@ -32,6 +33,12 @@ TERMINALS: Mapping[str, tuple[str, ...]] = {
     "status": ("status",),
 }
 """Names of pictures, and the words of the commands that print them."""
+
+DISPLAYED = ("304795.25.1.10.0.aod.h5", 2)
+"""The AOD of the demo, and the event in it, that display.png shows."""
+
+_COLOURS = 64
+"""Enough to look at, in a fifth of the bytes."""
 
 _COLUMNS = 100
 _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -58,6 +65,28 @@ def draw(name: str, run: Path, directory: Path = DIRECTORY) -> Path:
     with write_whole(path) as beside:
         # The reader's own font: rich's would come from another machine.
         beside.write_text(_FONTS.sub("", picture), encoding="utf-8")
+    return path
+
+
+def display(aod: Path, event: int, directory: Path = DIRECTORY) -> Path:
+    """Make the picture of an event; return its path.
+
+    Raises
+    ------
+    UsageError
+        If the command does not come to a good end.
+    """
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as made:
+        words = ("display", str(aod), f"--event={event}", "--format=png", f"--output-dir={made}")
+        _printed([sys.executable, "-m", "hvmpi", *words], aod.parent)
+        (drawn,) = Path(made).glob("*.png")
+        picture = Image.open(drawn).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+    directory.mkdir(exist_ok=True)
+    path = directory / "display.png"
+    with write_whole(path) as beside:
+        picture.save(beside, format="png", optimize=True)
     return path
 
 
@@ -94,6 +123,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         for name in TERMINALS:
             print(draw(name, run))
+        name, event = DISPLAYED
+        if (run / "aod" / name).is_file():
+            print(display(run / "aod" / name, event))
     except HvmpiError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

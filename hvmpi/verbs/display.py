@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,9 +91,12 @@ def _formats(text: str) -> tuple[str, ...]:
 
 
 def _least_pt(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value < float("inf"):
-        msg = f"{text} GeV is no least pT; give 0 or more"
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < math.inf:
+        msg = f"{text!r} is no least pT; give GeV, 0 or more"
         raise argparse.ArgumentTypeError(msg)
     return value
 

@@ -34,7 +34,7 @@ def maker(picture: Path, docs: Docs) -> tuple[Path, str]:
         script = max(fitting, key=lambda path: len(path.stem))
         return script, f"docs/validation/{script.name}"
     assert folder == "pictures", f"nothing is known to make {picture}"
-    assert picture.stem in docs.pictures.TERMINALS
+    assert picture.stem in {*docs.pictures.TERMINALS, "display"}
     return DOCS / "pictures.py", "docs/pictures.py"
 
 
@@ -61,6 +61,16 @@ def test_pictures_of_terminals_are_made_of_a_run(
         assert "@font-face" not in picture
         assert "done" in picture.replace("&#160;", " ")
         assert str(finished_run.directory.parents[1]) not in picture
+
+
+def test_the_picture_of_an_event_is_made_of_its_aod(
+    docs: Docs, finished_run: RunOnDisk, tmp_path: Path
+) -> None:
+    aod = next((finished_run.directory / "aod").glob("304815.6.1.*.aod.h5"))
+    picture = docs.pictures.display(aod, 2, tmp_path)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for one in (picture, DOCS / "pictures" / "display.png"):
+        assert one.stat().st_size < 150_000
 
 
 def test_a_directory_that_is_no_run_is_one_sentence(

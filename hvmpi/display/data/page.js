@@ -303,8 +303,8 @@ class View {
           continue;
         }
         // A mark lies on lines that end there, and is meant where it is seen.
-        const bonus = shape.points.length === 2 ? 0.5 : 1;
-        const away = bonus * distanceToLine(shape.points, x, y);
+        const size = shape.points.length === 2 ? reach / 2 : 0;
+        const away = distanceToLine(shape.points, x, y) - size;
         if (away <= nearest) [found, nearest] = [shape, away];
       }
     }
