@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -19,9 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and turn whatever comes of it into an exit code."""
     # Nothing is made that others than the user's group could change, whatever the user's umask is.
     os.umask(os.umask(0o077) | 0o002)
+    _let_all_be_printed()
     try:
         code = run_command_line(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except HvmpiError as error:
         say(f"hvmpi: error: {error}", sys.stderr)
         return error.exit_code
@@ -37,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _end_all_ranks(error)
         return 1
     return code
+
+
+def _let_all_be_printed() -> None:
+    """Let signs that the terminal's encoding does not know be printed as their codes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _end_all_ranks(error: BaseException) -> None:

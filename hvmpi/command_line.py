@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +18,9 @@ from hvmpi.option import Option, nearest
 from hvmpi.options import BY_NAME, OPTIONS
 
 __all__ = ["Given", "campaign_parser", "parse", "place_of"]
+
+
+_YES_OR_NO = ("true", "yes", "on", "1", "false", "no", "off", "0")
 
 
 class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]
@@ -169,6 +172,7 @@ def parse(verb: str, argv: Sequence[str], planned: str = "run") -> Given:
     config: CampaignConfig = parser._config_file_parser
     _check_config_path(argv)
     environment = {name: value for name, value in os.environ.items() if value != ""}
+    _check_switches(environment)
     arguments, rest = parser.parse_known_args(list(argv), env_vars=environment)
     if rest:
         known = [name for action in parser._actions for name in action.option_strings]
@@ -192,6 +196,15 @@ def parse(verb: str, argv: Sequence[str], planned: str = "run") -> Given:
             continue
         values[option.name] = option.convert(raw, place_of(sources[option.name], option, config))
     return Given(arguments, values, sources, config)
+
+
+def _check_switches(environment: Mapping[str, str]) -> None:
+    """Refuse variables of switches that configargparse would refuse in words of its own."""
+    for option in OPTIONS:
+        value = environment.get(option.variable, "true") if option.kind == "bool" else "true"
+        if value.lower() not in _YES_OR_NO:
+            where = place_of("environment", option, CampaignConfig())
+            raise ConfigError(f"{where}: {option.name} wants true or false, not {value!r}")
 
 
 def _check_config_path(argv: Sequence[str]) -> None:

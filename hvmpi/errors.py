@@ -8,6 +8,7 @@ __all__ = [
     "HvmpiError",
     "InputError",
     "JournalError",
+    "PlanningError",
     "RunError",
     "SetupError",
     "StoppedError",
@@ -41,6 +42,10 @@ class InputError(HvmpiError):
 
 class BadEventFileError(InputError):
     """An event file that is empty, truncated, not HepMC3, or shorter than its name says."""
+
+
+class PlanningError(InputError):
+    """A run that has begun is looked at before its jobs are known."""
 
 
 class SetupError(HvmpiError):

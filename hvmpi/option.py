@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -158,5 +157,8 @@ class Option:
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """Say which known word is meant, as an error ends: ``(did you mean 'x'?)`` or nothing."""
+    # Most command lines are right.
+    from difflib import get_close_matches
+
     matches = get_close_matches(word, known, n=1, cutoff=0.6)
     return f" (did you mean {matches[0]!r}?)" if matches else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import socket
 import time
 from dataclasses import dataclass
@@ -119,7 +118,7 @@ class Lock:
             self._break()
 
     def _take(self) -> bool:
-        beside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}")
+        beside = self._path.with_name(f".{self._path.name}.{os.urandom(8).hex()}")
         values = {"host": self._own.host, "pid": self._own.pid, "began": self._own.began}
         try:
             beside.write_text(json.dumps(values))

@@ -6,7 +6,7 @@ A million jobs are counted as they stand in the file; names and texts are put in
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,12 @@ class Overview:
             left_out=file.left_out()[["host", "reason"]].tolist(),
         )
 
+    def fewer(self, most: int) -> Overview:
+        """Show the most telling of the jobs only."""
+        telling = [_TELLING.index(Standing[state.upper()]) for state in self.shown["state"]]
+        chosen = np.sort(np.argsort(telling, kind="stable")[:most])
+        return replace(self, shown=self.shown[chosen])
+
 
 def _counted(by_kind: npt.NDArray[Any]) -> Counter[Kind]:
     return Counter({kind: int(by_kind[kind]) for kind in Kind})
@@ -164,7 +170,7 @@ class _Found:
         self._dtype = jobs.dtype
         self.states += np.bincount(standings, minlength=len(Standing))
         chosen = self._selection.chosen(jobs, standings, self._host_row)
-        self.chosen += np.count_nonzero(chosen)
+        self.chosen += int(np.count_nonzero(chosen))
         for standing, kept in self._kept.items():
             wanted = None if self._most is None else self._most - sum(map(len, kept))
             if wanted is None or wanted > 0:

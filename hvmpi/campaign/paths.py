@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hvmpi.errors import InputError, UsageError
+from hvmpi.option import nearest
 
 __all__ = [
     "MERGED_STEM",
@@ -315,6 +316,7 @@ def find_run(run_dir: Path, timestamp: str | None) -> Path:
         return (run_dir / runs[-1]).resolve()
     if timestamp not in runs:
         there = f"the newest there are {', '.join(runs[-3:])}" if runs else "it holds no run"
-        msg = f"there is no run {timestamp!r} in {str(run_dir)!r}; {there}"
+        meant = nearest(timestamp, runs)
+        msg = f"there is no run {timestamp!r} in {str(run_dir)!r}{meant}; {there}"
         raise InputError(msg)
     return (run_dir / timestamp).resolve()

@@ -84,9 +84,7 @@ class Work:
             self._running.append((kind, events, max(spent_s, 0.0)))
         left = jobs[["kind", "events"]][waits & ~is_running]
         self._left += _by_kind(left, left["events"])
-        for kind in np.unique(left["kind"]):
-            most = left["events"][left["kind"] == kind].max()
-            self._longest[kind] = max(self._longest[kind], most)
+        np.maximum.at(self._longest, left["kind"], left["events"])
 
     def speed(self, *, in_progress: bool, launches: int) -> Speed:
         """Say how fast the run goes."""

@@ -24,7 +24,7 @@ from hvmpi.campaign.paths import (
     library_stem,
     product_name,
 )
-from hvmpi.errors import InputError
+from hvmpi.errors import InputError, JournalError, PlanningError
 from hvmpi.hdf5 import InputFile
 from hvmpi.stopwatch import Part
 from hvmpi.view.text import say
@@ -349,7 +349,15 @@ def _from_journal(directory: Path, *, in_progress: bool) -> io.BytesIO:
     from hvmpi.campaign.snapshot import image_of
     from hvmpi.settings import load_run, to_dict
 
-    ledger = replay(directory / "journal.jsonl")
+    try:
+        ledger = replay(directory / "journal.jsonl")
+    except JournalError as error:
+        if not in_progress:
+            raise
+        msg = (
+            f"run {directory.name} has begun, and its jobs are not known yet; look again ({error})"
+        )
+        raise PlanningError(msg) from error
     state = "running" if in_progress else ledger.ended.state if ledger.ended else "cut short"
     return image_of(ledger, to_dict(load_run(directory)), state)
 

@@ -9,7 +9,7 @@ from hvmpi.campaign.status import look_at_current
 from hvmpi.verbs.arguments import chosen_run, run_parser
 from hvmpi.view.diagnosis import Diagnosis
 from hvmpi.view.failures import FailureGroup, group_failures, hosts_left_out
-from hvmpi.view.text import say
+from hvmpi.view.text import folded, located, say_all, tell
 
 __all__ = ["main"]
 
@@ -29,9 +29,7 @@ def main(argv: Sequence[str]) -> int:
     if not groups and none_barred and all_taken_in:
         print(f"run {directory.name}: no attempt failed")
     for group in groups:
-        say(group.title)
-        for line in _details(group, failures):
-            print(f"  {line}")
+        _show(group, failures)
     return 0
 
 
@@ -39,9 +37,9 @@ def _show_left_out(failures: Failures) -> bool:
     """Tell of hosts that got no jobs; say whether there were none."""
     lines = hosts_left_out(failures.left_out)
     for line in lines:
-        say(f"left out: {line}")
+        tell(f"left out: {line}")
     if lines:
-        print("  what to do: Mend that, then rerun; python -m hvmpi doctor -c CONFIG says more.")
+        tell("what to do: Mend that, then rerun; python -m hvmpi doctor -c CONFIG says more.", "  ")
     return not lines
 
 
@@ -49,20 +47,21 @@ def _show_not_started(failures: Failures) -> bool:
     """Tell of files put aside and jobs that could not start; say whether there were none."""
     aside = dict.fromkeys(failures.put_aside)
     for reason in failures.put_aside:
-        say(f"put aside: {reason}")
+        tell(f"put aside: {reason}")
     for reason, count in failures.barred.most_common():
         if reason not in aside:
-            say(f"{count} jobs could not start: {reason}")
+            tell(f"{count} jobs could not start: {reason}")
     return not (aside or failures.barred)
 
 
-def _details(group: FailureGroup, failures: Failures) -> list[str]:
+def _show(group: FailureGroup, failures: Failures) -> None:
     found = Diagnosis.of(group, failures)
-    return [
-        f"jobs: {found.jobs}",
-        f"host: {found.hosts}",
-        *([f"decided: {found.decided}"] if found.decided else []),
-        f"what to do: {found.advice}",
-        f"log: {found.log}",
-        *(f"  {line}" for line in found.excerpt),
-    ]
+    tell(found.title)
+    tell(f"jobs: {found.jobs}", "  ")
+    tell(f"host: {found.hosts}", "  ")
+    if found.decided:
+        tell(f"decided: {found.decided}", "  ")
+    tell(f"what to do: {found.advice}", "  ")
+    say_all(located("log:", found.log, "  "))
+    for line in found.excerpt:
+        say_all(folded(line, "    "))

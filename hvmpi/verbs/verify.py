@@ -8,7 +8,7 @@ from pathlib import Path
 from hvmpi.campaign.audit import Audit, audit
 from hvmpi.errors import HvmpiError
 from hvmpi.verbs.arguments import chosen_run, run_parser
-from hvmpi.view.text import say
+from hvmpi.view.text import tell
 
 __all__ = ["main"]
 
@@ -31,16 +31,16 @@ def main(argv: Sequence[str]) -> int:
     directory = chosen_run(parser.parse_args(argv))
     found = _audit(directory)
     for fault in found.faults:
-        say(f"fault: {fault}")
+        tell(f"fault: {fault}")
     for sentence in found.remarks:
-        say(f"remark: {sentence}")
+        tell(f"remark: {sentence}")
     for sentence in found.not_done:
-        say(f"not done: {sentence}")
+        tell(f"not done: {sentence}")
     verdict = "as the journal says" if not found.faults else f"faults: {len(found.faults)}"
     rest = f"; {len(found.not_done)} not done" if found.not_done else ""
-    print(f"run {directory.name}: {found.files} files, {found.events} events: {verdict}{rest}")
+    tell(f"run {directory.name}: {found.files} files, {found.events} events: {verdict}{rest}")
     if found.master is not None:
-        print(
+        tell(
             f"run {directory.name} is in progress: process {found.master.pid} on "
             f"{found.master.host} is its master; {found.done} of {found.jobs} jobs are done, "
             "and only those were looked at"

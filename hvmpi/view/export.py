@@ -181,6 +181,7 @@ def _columns(rows: npt.NDArray[Any]) -> dict[str, list[Any]]:
         if values.dtype.kind == "f":
             values = values.astype(np.float64).round(3)
         if name in there:
-            values = np.where(there[name], values.astype(object), None)
+            values = values.astype(object)
+            values[~there[name]] = None
         columns[name] = values.tolist()
     return columns

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,7 +81,9 @@ def _why_none(row: Any, folder: Path) -> str:
         return f"{job} is done, and its logs are removed; those of a run with --keep-logs stay"
     if not row["attempts"]:
         reason = " ".join(str(row["reason"]).split())
-        return f"{job} has no log: it is {state}, and no attempt began{f' ({reason})' * bool(reason)}"
+        return (
+            f"{job} has no log: it is {state}, and no attempt began{f' ({reason})' * bool(reason)}"
+        )
     return f"{job} ({state}) has no log in {str(folder)!r}: no step left one, or it was removed"
 
 
@@ -102,16 +105,21 @@ def _lines(logs: list[Path]) -> Iterator[str]:
 def _page(lines: Iterator[str]) -> None:
     """Show lines in the user's pager, in less, or as they are where nobody reads them there."""
     words = shlex.split(os.environ.get("PAGER", "")) or ["less"]
-    if terminal() is None:
+    pager = None
+    if terminal() is not None:
+        with contextlib.suppress(OSError):
+            pager = subprocess.Popen(
+                words, stdin=subprocess.PIPE, text=True, errors="backslashreplace"
+            )
+    if pager is None or pager.stdin is None:
         sys.stdout.writelines(lines)
         return
+    # Ctrl-C is the pager's to understand.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        pager = subprocess.Popen(words, stdin=subprocess.PIPE, text=True, errors="backslashreplace")
-    except OSError:
-        sys.stdout.writelines(lines)
-        return
-    # Who has read enough leaves the pager, and Ctrl-C is the pager's to understand.
-    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
-        with pager:
-            if pager.stdin is not None:
-                pager.stdin.writelines(lines)
+        # Who has read enough leaves it.
+        with contextlib.suppress(BrokenPipeError), pager.stdin:
+            pager.stdin.writelines(lines)
+        pager.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)

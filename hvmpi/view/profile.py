@@ -9,6 +9,7 @@ from hvmpi.campaign.profile import Profile
 from hvmpi.campaign.status import look_at_current
 from hvmpi.errors import UsageError
 from hvmpi.view.table import print_table
+from hvmpi.view.text import tell
 
 __all__ = ["COLUMNS", "profile_rows", "show_profile"]
 
@@ -37,7 +38,7 @@ def show_profile(directory: Path) -> None:
         )
     print_table(COLUMNS, profile_rows(profile), right=COLUMNS[2:])
     if profile.waiting_s is None:
-        print(
+        tell(
             "how long ranks waited is known of campaigns that have ended, were started once, and "
             "with --profile"
         )

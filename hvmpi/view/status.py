@@ -21,7 +21,13 @@ from hvmpi.view.failures import LogPlace, hosts_left_out, title
 from hvmpi.view.table import Table, table_of
 from hvmpi.view.text import clock, located, paragraph, say_all
 
-__all__ = ["failure_lines", "job_table", "show_status", "total_lines"]
+__all__ = [
+    "failure_lines",
+    "job_table",
+    "more_lines",
+    "show_status",
+    "total_lines",
+]
 
 _MOST_GROUPS = 10
 _MOST_FILES = 5000
@@ -63,7 +69,7 @@ def show_status(
     job_table(run).show()
     say_all(
         [
-            *more_lines(run),
+            *more_lines(run, "; --all shows each"),
             "",
             *total_lines(run),
             *failure_lines(run, _MOST_GROUPS),
@@ -89,17 +95,19 @@ def _row(job: npt.NDArray[Any]) -> tuple[str, ...]:
         str(job["rank"]) if has_rank else "-",
         str(job["host"]) or "-",
         str(job["events"]),
-        clock(job["wall_s"]) if is_timed else "-",
+        clock(float(job["wall_s"])) if is_timed else "-",
         f"{job['max_rss_mb']:.0f} MB" if has_ended else "-",
         str(job["exit_code"]) if has_ended else "-",
         str(job["reason"]).partition("\n")[0],
     )
 
 
-def more_lines(run: Overview) -> list[str]:
-    """Say how many jobs are not shown of those that were asked for."""
+def more_lines(run: Overview, how: str = "") -> list[str]:
+    """Say how many jobs are not shown of those that were asked for, and how to see them."""
     more = run.chosen - len(run.shown)
-    return [f"... {more} more jobs; --all shows each"] if more else []
+    if not run.chosen:
+        return ["there is no such job"]
+    return [f"... {more} more jobs{how}"] if more else []
 
 
 def total_lines(run: Overview) -> list[str]:
@@ -113,21 +121,21 @@ def total_lines(run: Overview) -> list[str]:
     ]
     sentences = [
         f"run {attributes['timestamp']} {attributes['state']} ({when} UTC)",
-        counted(run),
+        _counted(run),
         f"done: {', '.join(kinds)}" if kinds else "",
-        *speed_sentences(run),
+        *_speed(run),
         *(f"left out: {line}" for line in hosts_left_out(run.left_out)),
     ]
     return [line for sentence in sentences if sentence for line in paragraph(sentence)]
 
 
-def counted(run: Overview) -> str:
+def _counted(run: Overview) -> str:
     """Count the jobs by where they stand."""
     states = ", ".join(f"{run.states[s]} {s.name.lower()}" for s in _ORDER if run.states[s])
     return f"{run.states.total()} jobs: {states or 'none'}"
 
 
-def speed_sentences(run: Overview) -> list[str]:
+def _speed(run: Overview) -> list[str]:
     """Tell of events, how fast these and jobs get done, and of the time that is left."""
     events = [
         f"{run.events[kind]} {what}"
@@ -142,7 +150,7 @@ def speed_sentences(run: Overview) -> list[str]:
     ]
     left = ""
     if speed.left_s is not None:
-        left = f"left: about {clock(round(speed.left_s))}"
+        left = f"left: about {clock(speed.left_s, 0)}"
     elif speed.unknown:
         left = f"left: unknown, {speed.unknown}"
     return [

@@ -18,11 +18,13 @@ __all__ = [
     "cells",
     "clock",
     "fitted",
+    "folded",
     "located",
     "paragraph",
     "printable",
     "say",
     "say_all",
+    "tell",
     "terminal",
     "width",
 ]
@@ -62,6 +64,11 @@ def say_all(lines: Iterable[str]) -> None:
         say(line)
 
 
+def tell(text: str, indent: str = "") -> None:
+    """Print what `paragraph` makes of a text."""
+    say_all(paragraph(text, indent))
+
+
 def terminal() -> Terminal | None:
     """Find the terminal that a person sees this output in; None where it is a file or a pipe."""
     if launched_rank() is None and not (sys.stdout and sys.stdout.isatty()):
@@ -81,22 +88,20 @@ def width() -> int:
     return max(columns, _FEWEST_COLUMNS)
 
 
-def paragraph(text: str, indent: str = "", rest: str | None = None) -> list[str]:
+def paragraph(text: str, indent: str = "") -> list[str]:
     """Break a text between words into lines that fit; a path is never broken.
 
     Parameters
     ----------
     text : str
     indent : str
-        What the first line begins with.
-    rest : str, optional
-        What the others begin with; two spaces more than the first if not given.
+        What the first line begins with; the others begin two spaces behind it.
     """
     return textwrap.wrap(
         printable(text),
         width(),
         initial_indent=indent,
-        subsequent_indent=f"{indent}  " if rest is None else rest,
+        subsequent_indent=f"{indent}  ",
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -108,6 +113,14 @@ def located(text: str, path: object, indent: str = "") -> list[str]:
     if cells(printable(line)) <= width():
         return [line]
     return [*paragraph(text, indent), f"{indent}  {path}"]
+
+
+def folded(text: str, indent: str) -> list[str]:
+    """Break a line of a log where the terminal ends, blanks kept."""
+    room = max(width() - len(indent) - 2, 1)
+    first, rest = text[: room + 2], text[room + 2 :]
+    others = [f"{indent}  {rest[at : at + room]}" for at in range(0, len(rest), room)]
+    return [f"{indent}{first}", *others]
 
 
 def cells(text: str) -> int:
@@ -133,10 +146,10 @@ def fitted(text: str, columns: int) -> str:
     return f"{set_cell_size(text, room).rstrip()}{ellipsis}"
 
 
-def clock(seconds: float) -> str:
+def clock(seconds: float, digits: int = 1) -> str:
     """Write a time: ``12.3 s``, from a minute on as squeue does: ``2:05``, ``1-02:03:04``."""
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
+    if round(seconds, digits) < 60:
+        return f"{seconds:.{digits}f} s"
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
