@@ -71,15 +71,15 @@ class _Launch:
     ----------
     asked_ranks : int or None
     hostfile : Path or None
-        None where a batch system gave the hosts.
-    hosts : tuple of Host
+        None where none was named, or a batch system gave the hosts.
     argv : tuple of str
+    hosts : tuple of Host
     """
 
     asked_ranks: int | None
     hostfile: Path | None
-    hosts: tuple[Host, ...]
     argv: tuple[str, ...]
+    hosts: tuple[Host, ...] = ()
 
     @property
     def ranks(self) -> int | None:
@@ -107,16 +107,15 @@ def _read_arguments(argv: Sequence[str]) -> _Launch:
             msg = f"--ranks {own.ranks}: give a whole number of ranks, 1 or more"
             raise UsageError(msg)
         ranks = int(own.ranks)
-    return _Launch(ranks, *_find_hosts(own.hostfile), tuple(rest or DEMO))
+    return _Launch(ranks, own.hostfile, tuple(rest or DEMO))
 
 
-def _find_hosts(hostfile: Path | None) -> tuple[Path | None, tuple[Host, ...]]:
+def _with_hosts(launch: _Launch) -> _Launch:
     """Take the hosts of the file that was named, else of the batch job, else of `hostfile`."""
-    allocated = find_allocated(os.environ) if hostfile is None else ()
-    if allocated:
-        return None, allocated
-    path = hostfile or CHECKOUT / "hostfile"
-    return path, read_hostfile(path)
+    if launch.hostfile is None and (allocated := find_allocated(os.environ)):
+        return replace(launch, hosts=allocated)
+    path = launch.hostfile or CHECKOUT / "hostfile"
+    return replace(launch, hostfile=path, hosts=read_hostfile(path))
 
 
 class Supervisor:
@@ -370,10 +369,13 @@ def _start(launch: _Launch) -> int:
     if {"-h", "--help"} & set(launch.argv):
         print(_parser().format_help(), flush=True)
         _become_hvmpi(launch.argv)
-    if verb == "doctor" and not are_here_only(launch.hosts):
-        return _launch_doctor(launch)
-    if verb not in NEEDS_MPI or {"-V", "--version"} & set(launch.argv):
+    if verb not in NEEDS_MPI | {"doctor"} or {"-V", "--version"} & set(launch.argv):
         _become_hvmpi(launch.argv)
+    launch = _with_hosts(launch)
+    if verb == "doctor":
+        if are_here_only(launch.hosts):
+            _become_hvmpi(launch.argv)
+        return _launch_doctor(launch)
     named = launch.argv[0] == verb
     settings = load(verb, launch.argv[1:] if named else launch.argv)
     if not (named or settings.config or settings.timestamp) and settings.samples_are_default:

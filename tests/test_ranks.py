@@ -36,6 +36,25 @@ def test_the_mpirun_of_another_mpi_is_one_sentence(place: Place) -> None:
     assert place.runs() == []
 
 
+@pytest.mark.parametrize("rank", [0, 2])
+def test_tasks_of_srun_without_an_mpi_are_one_sentence(place: Place, rank: int) -> None:
+    """As ``srun --mpi=none`` starts us: each task would be the master of a run of its own."""
+    place.environment |= {"SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": "3"}
+    answer = place.finish(place.start("run", "--engine=noop", "-n1", "-b2"))
+    assert place.runs() == []
+    if rank == 0:
+        assert answer.code == SetupError.exit_code
+        assert "srun started 3 ranks" in answer.complaint
+        assert "--mpi=pmix" in answer.complaint
+    else:
+        assert (answer.code, answer.out, answer.err) == (0, "", "")
+
+
+def test_a_batch_script_of_slurm_is_one_process(place: Place) -> None:
+    place.environment |= {"SLURM_PROCID": "0", "SLURM_NTASKS": "3", "SLURM_JOB_ID": "7"}
+    assert place.finish(place.start("run", "--engine=noop", "-n1", "-b2")).code == 0
+
+
 def test_one_rank_under_mpirun_is_enough(place: Place) -> None:
     assert place.mpirun(1, "run", "--engine=noop", "-n1", "-b2").code == 0
     assert place.run().status().jobs["state"].tolist() == ["done", "done"]

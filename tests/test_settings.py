@@ -17,7 +17,7 @@ from hvmpi.options import OPTIONS
 from hvmpi.sample import SampleOptions
 from hvmpi.settings import Settings, load, load_run, to_toml
 from hvmpi.site import make_site
-from tests.conftest import QUIET, Place
+from tests.conftest import QUIET, Place, shell
 
 CONFIG = 'engine = "noop"\njob-size = 11\nseed = 12\nbatch-size = 13\nkeep = ["evnt"]\n'
 
@@ -272,3 +272,50 @@ def test_an_option_is_never_abbreviated(place: Place) -> None:
     assert place.root
     with pytest.raises(UsageError, match="--job-siz"):
         load("run", ["--job-siz=3"])
+
+
+CAMPAIGN = ("run", "--engine=noop", "-n1", "-b2")
+GO_ON = (*CAMPAIGN, "--rerun=auto")
+
+
+def test_rerun_auto_goes_on_with_what_was_cut_short(place: Place) -> None:
+    assert place.hvmpi(*GO_ON, "--time-limit=0.001").code == 3
+    (cut_short,) = place.runs()
+    answer = place.hvmpi(*GO_ON, "--time-limit=600")
+    assert answer.code == 0
+    assert f"goes on with run {cut_short.timestamp}, which was cut short" in answer.out
+    assert place.run().status().jobs["state"].tolist() == ["done", "done"]
+    # What is done is done: the same again is a new run.
+    assert place.hvmpi(*GO_ON).code == 0
+    assert len(place.runs()) == 2
+
+
+def test_rerun_auto_leaves_other_campaigns_alone(place: Place) -> None:
+    assert place.hvmpi(*CAMPAIGN, "--seed=2", "--time-limit=0.001").code == 3
+    assert place.hvmpi(*GO_ON).code == 0
+    other, ours = place.runs()
+    assert other.ledger().unfinished
+    assert not ours.ledger().unfinished
+
+
+def test_rerun_auto_does_not_try_again_what_failed_for_good(place: Place) -> None:
+    fails = shell("exit 1")
+    assert place.hvmpi(*GO_ON, *fails, "--max-attempts=1").code == 1
+    assert place.hvmpi(*GO_ON, *fails, "--max-attempts=1").code == 1
+    assert len(place.runs()) == 2
+
+
+def test_rerun_auto_takes_a_run_up_whose_master_was_killed(place: Place) -> None:
+    assert place.hvmpi(*GO_ON).code == 0
+    journal = place.run().journal
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
+    assert place.hvmpi(*GO_ON).code == 0
+    assert len(place.runs()) == 1
+
+
+def test_time_limit_auto_without_a_batch_system_is_told(place: Place) -> None:
+    answer = place.hvmpi(*CAMPAIGN, "--time-limit=auto")
+    assert answer.code == 0
+    assert "no batch system sets an end" in answer.out
+    assert place.hvmpi(*CAMPAIGN, "--time-limit=soon").code == 2

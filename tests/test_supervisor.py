@@ -162,6 +162,29 @@ def test_ranks_and_host_file_can_be_chosen(stage: Stage) -> None:
     assert words[-len(NOOP) :] == list(NOOP)
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_batch_job_has_its_own_hosts(stage: Stage, named: bool) -> None:
+    (stage.root / "nodes").write_text("localhost\nlocalhost\n127.0.0.1\n")
+    (stage.root / "hosts").write_text("localhost slots=7\n")
+    stage.environment["PBS_NODEFILE"] = str(stage.root / "nodes")
+    stage.start(*NOOP, *(("--hostfile", "hosts") if named else ()))
+    if named:
+        assert stage.seen["hostfile"] == "localhost slots=7\n"
+    else:
+        assert stage.seen["hostfile"] == "localhost slots=2\n127.0.0.1 slots=1\n"
+        # The master sleeps: each task that was asked for computes.
+        assert stage.seen["words"][2:4] == ["-n", "4"]
+
+
+def test_what_only_looks_asks_no_batch_system(stage: Stage) -> None:
+    stage.environment["PBS_NODEFILE"] = str(stage.root / "missing")
+    assert stage.start("--version").returncode == 0
+    refused = stage.start(*NOOP)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert "PBS_NODEFILE" in refused.stderr
+
+
 def test_hydra_gets_a_host_file_of_its_own_form(stage: Stage) -> None:
     stage.environment["MPIRUN_SAYS"] = "HYDRA build details:"
     (stage.root / "hosts").write_text("# machines\nlocalhost slots=2\n\n127.0.0.1\n")

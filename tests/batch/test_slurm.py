@@ -104,31 +104,16 @@ def desk(place: Place, slurm: Slurm) -> Desk:
     return desk
 
 
-def starts_with_pmix(slurm: Slurm) -> bool:
-    return slurm.command("srun", "--mpi=pmix", "true").returncode == 0
-
-
 def test_a_batch_job_is_a_campaign(desk: Desk) -> None:
     job = desk.submit()
     desk.wait(job, "COMPLETED")
     desk.assert_complete()
     assert " 10 done; " in desk.log(job)
-    # Of two tasks both compute.
-    assert set(desk.place.run().status().jobs["rank"]) == {1, 2}
-
-
-def test_srun_starts_the_ranks_too(desk: Desk) -> None:
-    if not starts_with_pmix(desk.slurm):
-        pytest.skip("this Slurm has no PMIx (Debian: libpmix-dev)")
-    job = desk.submit(START="srun")
-    desk.wait(job, "COMPLETED")
-    desk.assert_complete()
-    assert set(desk.place.run().status().jobs["rank"]) == {1, 2}
 
 
 @pytest.mark.parametrize("start", ["mpirun", "srun"])
 def test_what_a_time_limit_cut_short_goes_on(desk: Desk, start: str) -> None:
-    if start == "srun" and not starts_with_pmix(desk.slurm):
+    if start == "srun" and desk.slurm.command("srun", "--mpi=pmix", "true").returncode:
         pytest.skip("this Slurm has no PMIx (Debian: libpmix-dev)")
     mended = desk.block_the_last()
     job = desk.submit(START=start)
@@ -145,6 +130,8 @@ def test_what_a_time_limit_cut_short_goes_on(desk: Desk, start: str) -> None:
     desk.wait(job, "COMPLETED")
     assert f"goes on with run {run.timestamp}" in desk.log(job)
     desk.assert_complete()
+    # Of two tasks both compute.
+    assert set(run.status().jobs["rank"]) == {1, 2}
 
 
 def test_what_was_cancelled_can_be_taken_up_by_hand(desk: Desk) -> None:
