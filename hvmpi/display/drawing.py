@@ -14,22 +14,17 @@ from hvmpi.display.scene import Scene
 from hvmpi.display.shapes import Label, Shape, apart
 from hvmpi.display.view import TOWERS_MM, Projection, View, limits
 from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.jets import RADIUS
 from hvmpi.openchain.layers import OUTER_R_MM
+from hvmpi.openchain.missing import MIN_JET_PT_GEV
+from hvmpi.openchain.vertices import IN_VERTEX
 
-__all__ = ["HARD_JET_GEV", "JET_RADIUS", "Drawing"]
+__all__ = ["Drawing"]
 
 Floats = NDArray[np.float64]
 
-HARD_JET_GEV = 20.0
-"""Softer jets are a kind of their own; missing ET counts them as clusters."""
-
-JET_RADIUS = 0.4
-
 _LABELLED = 8
 """Jets that have their pT written beside them, at most."""
-
-_IN_VERTEX = 0.5
-"""Least weight in the primary vertex of a track that belongs to it."""
 
 
 class Drawing:
@@ -56,8 +51,8 @@ class Drawing:
         self.scene = scene
         self.azimuth = _azimuth(scene)
         large = scene.tracks["large_radius"] == 1
-        primary = scene.tracks["vertex_weight"] > _IN_VERTEX
-        hard = scene.jets["pt"] > HARD_JET_GEV
+        primary = scene.tracks["vertex_weight"] > IN_VERTEX
+        hard = scene.jets["pt"] > MIN_JET_PT_GEV
         self.rows = {
             "soft_jets": np.flatnonzero(~hard),
             "jets": np.flatnonzero(hard),
@@ -125,7 +120,7 @@ class Drawing:
 
     def _jets(self, projection: Projection) -> Iterator[Shape]:
         jets = self.scene.jets
-        across = np.linspace(-JET_RADIUS, JET_RADIUS, 9)
+        across = np.linspace(-RADIUS, RADIUS, 9)
         still = np.zeros_like(across)
         for style in ("soft_jets", "jets"):
             for place, row in enumerate(self.rows[style].tolist()):

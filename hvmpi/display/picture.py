@@ -30,11 +30,11 @@ _LINE = 150
 _DASHES = (0, (4, 2.5))
 
 
-def picture(drawing: Drawing, name: str) -> Drawn:
-    """Draw an event; `name` is the stem of its files."""
+def picture(drawing: Drawing) -> Drawn:
+    """Draw an event."""
     heights = [_height(limits_of) for limits_of in (limits, close_limits)]
     inches = _WIDTH, _TOP + sum(heights) + 2.0 * _AXIS + _LEGEND
-    return draw(Plot(name, "Event", "", lambda figure: _paint(figure, drawing), inches))
+    return draw(Plot("event", "Event", "", lambda figure: _paint(figure, drawing), inches))
 
 
 def _height(limits_of: Callable[[View], tuple[float, float]]) -> float:

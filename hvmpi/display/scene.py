@@ -16,6 +16,7 @@ from hvmpi.hdf5 import InputFile
 from hvmpi.openchain.eventdata import Product, Table
 from hvmpi.openchain.layers import EM_LAYERS
 from hvmpi.openchain.schemas import AOD, LAYERS, PERIGEE, Field
+from hvmpi.training.aod import block_rows
 
 __all__ = ["COLLECTIONS", "EM", "Scene", "read_scene"]
 
@@ -153,14 +154,14 @@ def _check_links(path: Path, tables: Mapping[str, Table]) -> None:
         ("truth", "llp", "truth"),
         ("truth", "parent", "truth"),
     ):
-        rows = tables[collection][field]
-        size = len(next(iter(tables[target].values())))
+        having, meant = _as_block(tables[collection]), _as_block(tables[target])
         # Without its target a link says nothing.
-        if size and (rows >= size).any():
-            raise InputError(
-                f"'{path}' is damaged: '{collection}/{field}' points beyond its event; make it"
-                " again"
-            )
+        if len(meant["event"]):
+            block_rows(path, f"{collection}/{field}", having, field, meant)
+
+
+def _as_block(table: Table) -> Table:
+    return table | {"event": np.zeros(len(next(iter(table.values()))), dtype=np.int64)}
 
 
 def _rows(table: Table, rows: NDArray[Any]) -> Table:
