@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hvmpi.display.energy import gev_of_longest, layers, towers
 from hvmpi.display.paths import directions, straight
-from hvmpi.display.scene import Scene
+from hvmpi.display.scene import Scene, columns
 from hvmpi.display.shapes import Label, Shape, apart
 from hvmpi.display.view import TOWERS_MM, Projection, View, limits
 from hvmpi.openchain.eventdata import Table
@@ -91,10 +91,10 @@ class Drawing:
         for row in np.flatnonzero(np.isfinite(scene.long_lived["decay_x"])).tolist():
             decay = scene.long_lived["path"][row, 1:]
             yield Shape("long_lived", row, projection.points(decay))
-        for row, place in enumerate(_columns(scene.vertices, ("x", "y", "z"))):
+        for row, place in enumerate(columns(scene.vertices, ("x", "y", "z"))):
             yield Shape("vertices", row, projection.points(place[None]))
         if view is View.TRANSVERSE:
-            for row, momentum in enumerate(_columns(scene.missing_et, ("px", "py"))):
+            for row, momentum in enumerate(columns(scene.missing_et, ("px", "py"))):
                 yield Shape("missing_et", row, np.stack([np.zeros(2), _missing_tip(momentum)]))
 
     def labels(self, view: View) -> list[Label]:
@@ -112,7 +112,7 @@ class Drawing:
             )
         ]
         if view is View.TRANSVERSE:
-            for momentum in _columns(self.scene.missing_et, ("px", "py")):
+            for momentum in columns(self.scene.missing_et, ("px", "py")):
                 x, y = (1.05 * _missing_tip(momentum)).tolist()
                 text = f"missing ET {math.hypot(*momentum):.0f} GeV"
                 wanted.append(Label("missing_et", text, (x, y)))
@@ -132,7 +132,7 @@ class Drawing:
                     start, unit = _from_origin(eta + across, phi + still)
                     rim = projection.points(straight(start, unit))
                 points = np.concatenate([np.zeros((1, 2)), rim])
-                opacity = 0.3 + 0.7 * float(jets["pt"][row] / jets["pt"][0])
+                opacity = 0.3 + 0.7 * float(jets["pt"][row] / max(jets["pt"][0], 1.0))
                 yield Shape(style, place, points, closed=True, opacity=opacity)
 
 
@@ -142,10 +142,6 @@ def _azimuth(scene: Scene) -> float:
         leading = int(np.argmax(np.hypot(px, py)))
         return math.atan2(py[leading], px[leading])
     return float(scene.jets["phi"][0]) if len(scene.jets["phi"]) else 0.5 * math.pi
-
-
-def _columns(table: Table, names: tuple[str, ...]) -> Floats:
-    return np.stack([table[name].astype(np.float64) for name in names], axis=1)
 
 
 def _from_origin(eta: Floats, phi: Floats) -> tuple[Floats, Floats]:
