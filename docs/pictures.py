@@ -2,8 +2,8 @@
 
     python docs/pictures.py runs/TIMESTAMP
 
-writes all of `TERMINALS` to docs/pictures/ and, of a run of configs/demo.toml, `DISPLAYED`. (Pictures of validation and performance are made by the
-scripts that their pages name.)
+writes all of `TERMINALS` to docs/pictures/ and, of a run of configs/demo.toml, `DISPLAYED`.
+(Pictures of validation and performance are made by the scripts that their pages name.)
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TERMINALS: Mapping[str, tuple[str, ...]] = {
 DISPLAYED = ("304795.25.1.10.0.aod.h5", 2)
 """The AOD of the demo, and the event in it, that display.png shows."""
 
-_COLOURS = 64
+_COLOURS = 128
 """Enough to look at, in a fifth of the bytes."""
 
 _COLUMNS = 100
@@ -82,7 +82,11 @@ def display(aod: Path, event: int, directory: Path = DIRECTORY) -> Path:
         words = ("display", str(aod), f"--event={event}", "--format=png", f"--output-dir={made}")
         _printed([sys.executable, "-m", "hvmpi", *words], aod.parent)
         (drawn,) = Path(made).glob("*.png")
-        picture = Image.open(drawn).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+        # This method keeps colours that are rare, and the means mend those that are light.
+        picture = Image.open(drawn).convert("RGB")
+        picture = picture.quantize(
+            _COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE
+        )
     directory.mkdir(exist_ok=True)
     path = directory / "display.png"
     with write_whole(path) as beside:

@@ -92,7 +92,7 @@ def describe(drawing: Drawing) -> list[Objects]:
         ),
         _objects("cluster", ("em", "had"), scene.clusters, _CLUSTER),
         _towers(drawing),
-        _objects("jet below 20 GeV", ("soft_jets",), *_jets(jets["soft_jets"])),
+        _objects("soft jet", ("soft_jets",), *_jets(jets["soft_jets"])),
         _objects("primary vertex", ("vertices",), scene.vertices, _VERTEX),
     ]
 

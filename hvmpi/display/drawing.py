@@ -10,26 +10,21 @@ from numpy.typing import NDArray
 
 from hvmpi.display.energy import gev_of_longest, layers, towers
 from hvmpi.display.paths import directions, straight
-from hvmpi.display.scene import Scene
+from hvmpi.display.scene import Scene, columns
 from hvmpi.display.shapes import Label, Shape, apart
 from hvmpi.display.view import TOWERS_MM, Projection, View, limits
 from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.jets import RADIUS
 from hvmpi.openchain.layers import OUTER_R_MM
+from hvmpi.openchain.missing import MIN_JET_PT_GEV
+from hvmpi.openchain.vertices import IN_VERTEX
 
-__all__ = ["HARD_JET_GEV", "JET_RADIUS", "Drawing"]
+__all__ = ["Drawing"]
 
 Floats = NDArray[np.float64]
 
-HARD_JET_GEV = 20.0
-"""Softer jets are a kind of their own; missing ET counts them as clusters."""
-
-JET_RADIUS = 0.4
-
 _LABELLED = 8
 """Jets that have their pT written beside them, at most."""
-
-_IN_VERTEX = 0.5
-"""Least weight in the primary vertex of a track that belongs to it."""
 
 
 class Drawing:
@@ -56,8 +51,8 @@ class Drawing:
         self.scene = scene
         self.azimuth = _azimuth(scene)
         large = scene.tracks["large_radius"] == 1
-        primary = scene.tracks["vertex_weight"] > _IN_VERTEX
-        hard = scene.jets["pt"] > HARD_JET_GEV
+        primary = scene.tracks["vertex_weight"] > IN_VERTEX
+        hard = scene.jets["pt"] > MIN_JET_PT_GEV
         self.rows = {
             "soft_jets": np.flatnonzero(~hard),
             "jets": np.flatnonzero(hard),
@@ -96,10 +91,10 @@ class Drawing:
         for row in np.flatnonzero(np.isfinite(scene.long_lived["decay_x"])).tolist():
             decay = scene.long_lived["path"][row, 1:]
             yield Shape("long_lived", row, projection.points(decay))
-        for row, place in enumerate(_columns(scene.vertices, ("x", "y", "z"))):
+        for row, place in enumerate(columns(scene.vertices, ("x", "y", "z"))):
             yield Shape("vertices", row, projection.points(place[None]))
         if view is View.TRANSVERSE:
-            for row, momentum in enumerate(_columns(scene.missing_et, ("px", "py"))):
+            for row, momentum in enumerate(columns(scene.missing_et, ("px", "py"))):
                 yield Shape("missing_et", row, np.stack([np.zeros(2), _missing_tip(momentum)]))
 
     def labels(self, view: View) -> list[Label]:
@@ -117,7 +112,7 @@ class Drawing:
             )
         ]
         if view is View.TRANSVERSE:
-            for momentum in _columns(self.scene.missing_et, ("px", "py")):
+            for momentum in columns(self.scene.missing_et, ("px", "py")):
                 x, y = (1.05 * _missing_tip(momentum)).tolist()
                 text = f"missing ET {math.hypot(*momentum):.0f} GeV"
                 wanted.append(Label("missing_et", text, (x, y)))
@@ -125,7 +120,7 @@ class Drawing:
 
     def _jets(self, projection: Projection) -> Iterator[Shape]:
         jets = self.scene.jets
-        across = np.linspace(-JET_RADIUS, JET_RADIUS, 9)
+        across = np.linspace(-RADIUS, RADIUS, 9)
         still = np.zeros_like(across)
         for style in ("soft_jets", "jets"):
             for place, row in enumerate(self.rows[style].tolist()):
@@ -137,7 +132,7 @@ class Drawing:
                     start, unit = _from_origin(eta + across, phi + still)
                     rim = projection.points(straight(start, unit))
                 points = np.concatenate([np.zeros((1, 2)), rim])
-                opacity = 0.3 + 0.7 * float(jets["pt"][row] / jets["pt"][0])
+                opacity = 0.3 + 0.7 * float(jets["pt"][row] / max(jets["pt"][0], 1.0))
                 yield Shape(style, place, points, closed=True, opacity=opacity)
 
 
@@ -147,10 +142,6 @@ def _azimuth(scene: Scene) -> float:
         leading = int(np.argmax(np.hypot(px, py)))
         return math.atan2(py[leading], px[leading])
     return float(scene.jets["phi"][0]) if len(scene.jets["phi"]) else 0.5 * math.pi
-
-
-def _columns(table: Table, names: tuple[str, ...]) -> Floats:
-    return np.stack([table[name].astype(np.float64) for name in names], axis=1)
 
 
 def _from_origin(eta: Floats, phi: Floats) -> tuple[Floats, Floats]:

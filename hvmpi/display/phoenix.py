@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hvmpi.display.descriptions import heading
-from hvmpi.display.drawing import HARD_JET_GEV, JET_RADIUS, Drawing
+from hvmpi.display.drawing import Drawing
 from hvmpi.display.paths import along_layers
 from hvmpi.display.styles import STYLES
 from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.jets import RADIUS
 from hvmpi.openchain.schemas import LAYERS, PERIGEE
 
 __all__ = ["phoenix"]
@@ -45,7 +46,7 @@ def phoenix(drawing: Drawing) -> str:
         "run number": scene.run_number,
         "Tracks": _tracks(drawing) | _truth(scene.long_lived, scene.products),
         "CaloClusters": _clusters(scene.clusters),
-        "Jets": {"Jets": _jets(scene.jets)},
+        "Jets": {"Jets": _jets(scene.jets, drawing.rows["jets"])},
         "Electrons": {"Electrons": _leptons(drawing, scene.electrons, 11)},
         "Muons": {"Muons": _leptons(drawing, scene.muons, 13)},
         "MissingEnergy": {"MissingET": _missing_et(scene.missing_et)},
@@ -147,7 +148,7 @@ def _clusters(clusters: Table) -> dict[str, list[dict[str, Any]]]:
     return made
 
 
-def _jets(jets: Table) -> list[dict[str, Any]]:
+def _jets(jets: Table, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
     pt, eta, mass = (jets[name].astype(np.float64) for name in ("pt", "eta", "mass"))
     energy = np.hypot(pt * np.cosh(eta), np.nan_to_num(mass))
     return [
@@ -156,10 +157,10 @@ def _jets(jets: Table) -> list[dict[str, Any]]:
             "pT": round(float(pt[row]) * _MEV, 1),
             "eta": round(float(eta[row]), 4),
             "phi": round(float(jets["phi"][row]), 4),
-            "coneR": JET_RADIUS,
+            "coneR": RADIUS,
             "color": _colour("jets"),
         }
-        for row in np.flatnonzero(pt > HARD_JET_GEV).tolist()
+        for row in rows.tolist()
     ]
 
 

@@ -26,15 +26,14 @@ _TOP, _AXIS, _LEGEND = 0.85, 0.52, 0.8
 _LINE = 150
 """Characters."""
 
-
 _DASHES = (0, (4, 2.5))
 
 
-def picture(drawing: Drawing, name: str) -> Drawn:
-    """Draw an event; `name` is the stem of its files."""
+def picture(drawing: Drawing) -> Drawn:
+    """Draw an event."""
     heights = [_height(limits_of) for limits_of in (limits, close_limits)]
     inches = _WIDTH, _TOP + sum(heights) + 2.0 * _AXIS + _LEGEND
-    return draw(Plot(name, "Event", "", lambda figure: _paint(figure, drawing), inches))
+    return draw(Plot("event", "Event", "", lambda figure: _paint(figure, drawing), inches))
 
 
 def _height(limits_of: Callable[[View], tuple[float, float]]) -> float:
@@ -155,12 +154,13 @@ def _labels(axes: Any, drawing: Drawing, view: View) -> None:
 
 
 def _words(figure: Any, drawing: Drawing) -> None:
-    scene = drawing.scene
-    figure.text(0.012, 0.973, heading(scene), fontsize=14, weight="bold", color=INK)
+    # A name of a sample is no formula.
+    plain: dict[str, Any] = {"color": INK, "parse_math": False}
+    figure.text(0.012, 0.973, heading(drawing.scene), fontsize=14, weight="bold", **plain)
     # What belongs together is not torn apart.
     words = (said.replace(" ", "\N{NO-BREAK SPACE}") for said in summary(drawing))
     lines = textwrap.fill("; ".join(words), _LINE)
-    figure.text(0.012, 0.96, lines, fontsize=10, color=INK, va="top", linespacing=1.3)
+    figure.text(0.012, 0.96, lines, fontsize=10, va="top", linespacing=1.3, **plain)
     figure.text(
         0.988, 0.973, "Simulation (open chain)", fontsize=12, style="italic", ha="right", color=INK
     )

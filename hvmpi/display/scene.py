@@ -16,8 +16,9 @@ from hvmpi.hdf5 import InputFile
 from hvmpi.openchain.eventdata import Product, Table
 from hvmpi.openchain.layers import EM_LAYERS
 from hvmpi.openchain.schemas import AOD, LAYERS, PERIGEE, Field
+from hvmpi.training.aod import block_rows
 
-__all__ = ["COLLECTIONS", "EM", "Scene", "read_scene"]
+__all__ = ["COLLECTIONS", "EM", "Scene", "columns", "read_scene"]
 
 COLLECTIONS = (
     *("tracks", "vertices", "clusters", "jets", "electrons", "muons", "missing_et"),
@@ -32,6 +33,10 @@ _POINT = ("x", "y", "z")
 _MOMENTUM = ("px", "py", "pz")
 _DECAY = ("decay_x", "decay_y", "decay_z")
 _DIRECTION = ("pt", "eta", "phi")
+_LAYER_FIELDS = tuple(f"e_{layer}" for layer in LAYERS)
+
+_MOST, _MOST_ETA = 1e9, 12.0
+"""What is larger (mm, GeV, rad), a damaged file says."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,9 @@ def read_scene(path: Path, event: int | None = None, min_pt: float = 0.0) -> Sce
         (row,) = aod.select(event, 1)
         found = aod.events[row]
         tables = {
-            name: aod[name].table(row, 1) if name in present else _empty(AOD.collections[name])
+            name: _believed(aod[name].table(row, 1))
+            if name in present
+            else _empty(AOD.collections[name])
             for name in COLLECTIONS
         }
         _check_links(path, tables)
@@ -153,49 +160,64 @@ def _check_links(path: Path, tables: Mapping[str, Table]) -> None:
         ("truth", "llp", "truth"),
         ("truth", "parent", "truth"),
     ):
-        rows = tables[collection][field]
-        size = len(next(iter(tables[target].values())))
+        having, meant = _as_block(tables[collection]), _as_block(tables[target])
         # Without its target a link says nothing.
-        if size and (rows >= size).any():
-            raise InputError(
-                f"'{path}' is damaged: '{collection}/{field}' points beyond its event; make it"
-                " again"
-            )
+        if len(meant["event"]):
+            block_rows(path, f"{collection}/{field}", having, field, meant)
 
 
-def _rows(table: Table, rows: NDArray[Any]) -> Table:
+def _as_block(table: Table) -> Table:
+    return table | {"event": np.zeros(len(next(iter(table.values()))), dtype=np.int64)}
+
+
+def _rows(table: Table, rows: Any) -> Table:
     return {name: values[rows] for name, values in table.items()}
 
 
 def _finite(table: Table, names: tuple[str, ...]) -> Table:
     """Leave out what has no place."""
-    return _rows(table, np.asarray(np.isfinite(_columns(table, names)).all(axis=1)))
+    return _rows(table, np.isfinite(columns(table, names)).all(axis=1))
 
 
-def _columns(table: Table, names: tuple[str, ...]) -> NDArray[np.float64]:
+def _believed(table: Table) -> Table:
+    """Make what cannot be NaN, as what is not known."""
+    most = {name: _MOST_ETA if name == "eta" else _MOST for name in table}
+    return {
+        # What is no number is not smaller than another.
+        name: np.where(np.abs(values) < most[name], values, np.nan)
+        if values.dtype.kind == "f"
+        else values
+        for name, values in table.items()
+    }
+
+
+def columns(table: Table, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return fields beside each other, shape (n, len(names))."""
     return np.stack([table[name].astype(np.float64) for name in names], axis=1)
 
 
 def _with_sums(table: Table, needed: tuple[str, ...]) -> Table:
     table = _finite(table, needed)
-    by_layer = np.nan_to_num(_columns(table, tuple(f"e_{layer}" for layer in LAYERS)))
+    by_layer = np.nan_to_num(columns(table, _LAYER_FIELDS))
+    table |= dict(zip(_LAYER_FIELDS, by_layer.T, strict=True))
     return table | {"e_em": by_layer[:, EM].sum(axis=1), "e_had": by_layer[:, ~EM].sum(axis=1)}
 
 
 def _tracks(tracks: Table, truth: Table, min_pt: float) -> Table:
     """Choose those that can be drawn; add ``path``, ``pdg_id``, and ``row`` in the AOD's event."""
-    perigee = _columns(tracks, tuple(PERIGEE))
-    drawable = np.isfinite(perigee).all(axis=1) & (tracks["charge"] != 0)
-    drawable &= (perigee[:, 4] != 0.0) & (np.sin(perigee[:, 3]) > 0.0) & (tracks["pt"] >= min_pt)
-    chosen = _rows(tracks | {"row": np.arange(len(drawable))}, drawable)
+    chosen = _finite(tracks | {"row": np.arange(len(tracks["pt"]))}, (*PERIGEE, *_DIRECTION))
+    perigee = columns(chosen, tuple(PERIGEE))
+    flies = (chosen["charge"] != 0) & (np.abs(perigee[:, 4]) > 1.0 / _MOST)
+    flies &= (np.sin(perigee[:, 3]) > 0.0) & (chosen["pt"] >= min_pt)
+    chosen, perigee = _rows(chosen, flies), perigee[flies]
     linked = (chosen["truth"] >= 0) & (len(truth["x"]) > 0)
     made_by = chosen["truth"][linked]
     born = np.full((len(linked), 2), np.nan)
-    born[linked] = _columns(truth, ("x", "y"))[made_by]
+    born[linked] = columns(truth, ("x", "y"))[made_by]
     pdg_id = np.zeros(len(linked), dtype=np.int64)
     pdg_id[linked] = truth["pdg_id"][made_by]
     charge = chosen["charge"].astype(np.float64)
-    return chosen | {"path": curved(perigee[drawable], charge, born), "pdg_id": pdg_id}
+    return chosen | {"path": curved(perigee, charge, born), "pdg_id": pdg_id}
 
 
 def _leptons(leptons: Table, tracks: Table) -> Table:
@@ -210,17 +232,24 @@ def _long_lived(truth: Table) -> Table:
     """Return what others descend from, with its path."""
     rows = np.unique(truth["llp"])
     table = _finite(_rows(truth, rows[rows >= 0]) | {"row": rows[rows >= 0]}, _POINT + _MOMENTUM)
-    start, decay = _columns(table, _POINT), _columns(table, _DECAY)
-    end = np.where(np.isfinite(decay), decay, straight(start, _columns(table, _MOMENTUM)))
-    return table | {"path": np.stack([start, end], axis=1)}
+    table = _rows(table, _moves(table))
+    start, decay = columns(table, _POINT), columns(table, _DECAY)
+    decayed = np.isfinite(decay).all(axis=1, keepdims=True)
+    end = np.where(decayed, decay, straight(start, columns(table, _MOMENTUM)))
+    decays = dict(zip(_DECAY, np.where(decayed, decay, np.nan).T, strict=True))
+    return table | decays | {"path": np.stack([start, end], axis=1)}
+
+
+def _moves(table: Table) -> NDArray[np.bool_]:
+    return np.asarray(np.linalg.norm(columns(table, _MOMENTUM), axis=1) > 0.0)
 
 
 def _products(truth: Table, long_lived: Table) -> Table:
     """Return the direct products of the decays, with straight paths."""
     place = {row: place for place, row in enumerate(long_lived["row"].tolist())}
     of = np.array([place.get(parent, -1) for parent in truth["parent"].tolist()], dtype=np.int64)
-    moves = np.linalg.norm(_columns(truth, _MOMENTUM), axis=1) > 0.0
-    table = _finite(_rows(truth | {"of": of}, (of >= 0) & moves), _POINT + _MOMENTUM)
-    start = _columns(table, _POINT)
-    end = straight(start, _columns(table, _MOMENTUM))
+    table = _finite(_rows(truth | {"of": of}, of >= 0), _POINT + _MOMENTUM)
+    table = _rows(table, _moves(table))
+    start = columns(table, _POINT)
+    end = straight(start, columns(table, _MOMENTUM))
     return table | {"path": np.stack([start, end], axis=1)}

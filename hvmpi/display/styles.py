@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hvmpi.display.detector import Part
+from hvmpi.openchain.jets import RADIUS
+from hvmpi.openchain.missing import MIN_JET_PT_GEV
 from hvmpi.report.plot import COLOURS, INK
 
 __all__ = ["AREAS", "PARTS", "RIM", "STYLES", "Style"]
@@ -46,8 +48,15 @@ class Style:
 STYLES = {
     style.key: style
     for style in (
-        Style("soft_jets", "jets below 20 GeV", "#b8860b", "#ffe066", opacity=0.1, shown=False),
-        Style("jets", "jets, R = 0.4", "#d4a800", "#ffe066", opacity=0.24),
+        Style(
+            "soft_jets",
+            f"jets below {MIN_JET_PT_GEV:g} GeV",
+            "#b8860b",
+            "#ffe066",
+            opacity=0.1,
+            shown=False,
+        ),
+        Style("jets", f"jets, R = {RADIUS:g}", "#d4a800", "#ffe066", opacity=0.24),
         Style("em", "EM energy, by layer", _GREEN, "#41d98a"),
         Style("had", "hadronic energy, by layer", _ORANGE, "#ff9d3c"),
         Style("em_towers", "EM energy, towers of ET", _GREEN, "#41d98a", opacity=0.9),

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from hvmpi.openchain.calibration import Calibration
     from hvmpi.openchain.clusters import Clusters
 
-__all__ = ["reconstruct_jets", "settings", "truth_jets"]
+__all__ = ["RADIUS", "reconstruct_jets", "settings", "truth_jets"]
 
-_R = 0.4
+RADIUS = 0.4
 _MIN_TRUTH_PT_GEV, _MAX_ABS_TRUTH_ETA = 5.0, 4.9
 # A true jet of 20 GeV leaves about half of that at electromagnetic scale, 30 % more or less.
 _MIN_PT_EM_GEV = 4.0
@@ -38,7 +38,7 @@ _MIN_TOWER_ET_GEV = 0.5
 def settings() -> dict[str, object]:
     """Return every number of the jets, for the settings hash of a product."""
     return {
-        "radius": _R,
+        "radius": RADIUS,
         "min_truth_pt_gev": _MIN_TRUTH_PT_GEV,
         "max_abs_truth_eta": _MAX_ABS_TRUTH_ETA,
         "min_pt_em_gev": _MIN_PT_EM_GEV,
@@ -136,7 +136,7 @@ def reconstruct_jets(
 def _definition() -> Any:
     # FastJet's banner would go to our standard output.
     fastjet.multi_inheritor.set_fastjet_banner_stream(None)
-    return fastjet.JetDefinition(fastjet.antikt_algorithm, _R)
+    return fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS)
 
 
 def _anti_kt(

@@ -10,15 +10,17 @@ from hvmpi.openchain.clusters import Clusters
 from hvmpi.openchain.eventdata import Table
 from hvmpi.stopwatch import Part, spent_on
 
-__all__ = ["missing_et", "settings"]
+__all__ = ["MIN_JET_PT_GEV", "missing_et", "settings"]
 
-_MIN_JET_PT_GEV = 20.0
+MIN_JET_PT_GEV = 20.0
+"""Softer jets count as their clusters."""
+
 _ELECTRON_JET = 0.2
 
 
 def settings() -> dict[str, object]:
     """Return every number of it, for the settings hash of a product."""
-    return {"min_jet_pt_gev": _MIN_JET_PT_GEV, "electron_jet": _ELECTRON_JET}
+    return {"min_jet_pt_gev": MIN_JET_PT_GEV, "electron_jet": _ELECTRON_JET}
 
 
 @spent_on(Part.OBJECTS)
@@ -49,7 +51,7 @@ def missing_et(
     Table
         Fields of an AOD's missing_et, one row; `sum_et` is the sum of the pT of all these.
     """
-    hard = jets["pt"] > _MIN_JET_PT_GEV
+    hard = jets["pt"] > MIN_JET_PT_GEV
     distance = distances(jets["eta"], jets["phi"], electrons["eta"], electrons["phi"])
     electron = (distance < _ELECTRON_JET).any(axis=1)
     jet_pt = np.where(electron, jets["pt_em"], jets["pt"])[hard]

@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 from hvmpi.openchain.eventdata import Table
 from hvmpi.stopwatch import Part, spent_on
 
-__all__ = ["primary_vertex", "settings"]
+__all__ = ["IN_VERTEX", "primary_vertex", "settings"]
+
+IN_VERTEX = 0.5
+"""A track of a larger weight in the primary vertex belongs to it."""
 
 # Tracks that may belong to the primary vertex: prompt, from the standard pass.
 _MAX_ABS_D0_MM = 2.0
@@ -73,7 +76,7 @@ def primary_vertex(tracks: Table) -> tuple[Table, NDArray[np.float64]]:
         weight = 1.0 / (1.0 + np.exp(argument))
         covariance = np.linalg.inv((weight @ normals).reshape(3, 3) + prior)
         point = covariance @ (weight @ rights)
-    if np.count_nonzero(weight > 0.5) < 2:
+    if np.count_nonzero(weight > IN_VERTEX) < 2:
         return _table([]), weights
     weights[chosen] = weight
     chi2 = _chi2(measured - derivatives @ point, inverse)
@@ -83,7 +86,7 @@ def primary_vertex(tracks: Table) -> tuple[Table, NDArray[np.float64]]:
         *(covariance[0, 1], covariance[0, 2], covariance[1, 2]),
         float(weight @ chi2),
         2.0 * weight.sum() - 3.0,
-        np.count_nonzero(weight > 0.5),
+        np.count_nonzero(weight > IN_VERTEX),
         float(weight @ pt2),
     )
     return _table([row]), weights

@@ -14,6 +14,7 @@ from hvmpi.openchain.eventdata import Product, Table
 from hvmpi.openchain.evnt import NORMALISATION_FIELDS
 from hvmpi.openchain.kept import KeptProduct
 from hvmpi.openchain.schemas import AOD
+from hvmpi.openchain.vertices import IN_VERTEX
 from hvmpi.training.books import normalisation_table, only_run, versions
 from hvmpi.training.truth import LONG_LIVED, heaviest_products, long_lived_table
 from hvmpi.training.variables import Block
@@ -25,9 +26,6 @@ COLLECTIONS = ("jets", "tracks", "clusters", "truth")
 
 _EVENTS = 64
 """Events in a block; bounds the memory."""
-
-_IN_VERTEX = 0.5
-"""Least weight in the primary vertex of a track that belongs to it."""
 
 
 class OpenChainAOD:
@@ -76,7 +74,7 @@ class OpenChainAOD:
                 _table(aod, name, start, len(events)) for name in COLLECTIONS
             )
             clusters["jet"] = block_rows(aod.path, "clusters/jet", clusters, "jet", jets)
-            tracks["vertex_n"] = tracks["vertex_weight"] > _IN_VERTEX
+            tracks["vertex_n"] = tracks["vertex_weight"] > IN_VERTEX
             yield Block(
                 run_number=events["run_number"].astype(np.int64),
                 event_number=events["event_number"],

@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     for name in scene.left_out:
         say(f"hvmpi: '{given.aod}' has no '{name}', which is left out", sys.stderr)
     stem = f"{given.aod.name.removesuffix(_SUFFIX)}.event{scene.event_number}"
-    contents = _contents(Drawing(scene), stem, given.format)
+    contents = _contents(Drawing(scene), given.format)
     try:
         given.output_dir.mkdir(parents=True, exist_ok=True)
         with nothing_left_by_sigterm():
@@ -51,13 +51,13 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _contents(drawing: Drawing, stem: str, formats: Sequence[str]) -> dict[str, bytes]:
+def _contents(drawing: Drawing, formats: Sequence[str]) -> dict[str, bytes]:
     """Make all files by their suffixes, before the first is written."""
     made: dict[str, bytes] = {}
     if "png" in formats:
         from hvmpi.display.picture import picture
 
-        drawn = picture(drawing, stem)
+        drawn = picture(drawing)
         made |= {"png": drawn.png, "pdf": drawn.pdf}
     if "html" in formats:
         from hvmpi.display.page import page
