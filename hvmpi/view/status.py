@@ -132,7 +132,8 @@ def total_lines(run: Overview) -> list[str]:
 def _counted(run: Overview) -> str:
     """Count the jobs by where they stand."""
     states = ", ".join(f"{run.states[s]} {s.name.lower()}" for s in _ORDER if run.states[s])
-    return f"{run.states.total()} jobs: {states or 'none'}"
+    jobs = run.states.total()
+    return f"{jobs} job{'s' * (jobs != 1)}: {states or 'none'}"
 
 
 def _speed(run: Overview) -> list[str]:
