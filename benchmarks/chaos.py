@@ -187,7 +187,8 @@ def draw(seed: int, number: int) -> Trial:
 def _environment() -> dict[str, str]:
     launchers = ("OMPI_", "PMIX_", "PRTE_", "PMI", "HYDRA_", "SLURM_", "HVMPI_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(launchers)}
-    return kept | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    return kept | root | {"HVMPI_REPORT": "false"}
 
 
 def _supervise(folder: Path, *words: str) -> subprocess.Popen[bytes]:

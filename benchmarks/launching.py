@@ -46,6 +46,8 @@ def environment() -> dict[str, str]:
     """Give our environment without what a launcher or a user of hvmpi would have put there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHERS)}
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    # A report is no part of a campaign's time.
+    root["HVMPI_REPORT"] = "false"
     # As payloads have it: two loops with threads of their own would fight for two cores.
     return kept | root | dict.fromkeys(_ONE_THREAD, "1")
 

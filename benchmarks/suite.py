@@ -46,6 +46,7 @@ BENCHMARKS: dict[str, tuple[str, float]] = {
     "growth": ("growth", 420.0),
     "planning": ("planning", 240.0),
     "status": ("status", 420.0),
+    "report": ("report", 600.0),
     "tail": ("tail", 480.0),
     "warm": ("warm", 300.0),
     "formats": ("compression", 240.0),

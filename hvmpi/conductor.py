@@ -18,6 +18,7 @@ from hvmpi.errors import SetupError
 from hvmpi.hosts import usable_cores
 from hvmpi.master import NO_WORKER, serve
 from hvmpi.ranks import leave, leave_some_behind, world
+from hvmpi.report.at_end import report_at_end
 from hvmpi.settings import Settings, load
 from hvmpi.view.failures import hosts_left_out
 from hvmpi.view.plan import show_plan, show_rest
@@ -103,6 +104,9 @@ def _master(run: Run, channel: MpiChannel | None) -> int:
         run.close()
     show_status(run.paths.directory)
     _say_why_deserted(run)
+    # Under the supervisor it is made when the ranks have left, which are not to wait for it.
+    if run.settings.report and not os.environ.get(LAUNCH_ID):
+        report_at_end(run.paths.directory, in_a_hurry=ending.exit_code == EXIT_CUT_SHORT)
     sys.stdout.flush()
     if channel is None:
         return ending.exit_code

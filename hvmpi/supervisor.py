@@ -31,6 +31,7 @@ from hvmpi.launcher import are_here_only, count_ranks, find_launcher
 from hvmpi.master import NO_WORKER
 from hvmpi.mpirun import Mpirun
 from hvmpi.options import OPTIONS
+from hvmpi.report.at_end import report_at_end
 from hvmpi.settings import Settings, load
 from hvmpi.terminal import TERMINAL, find_terminal
 from hvmpi.view.status import show_status
@@ -146,7 +147,7 @@ class Supervisor:
             pulse, how, code = self._start(argv, hosts, environ)
             completion = find_completion(self._run_dir, pulse.launch) if pulse.begun else None
             if completion is not None and not self._goes_on(completion, pulse):
-                return completion.exit_code
+                return self._finish(completion)
             if self._directory is None and code in _OWN_CODES and not self._some_are_silent():
                 return self._give_up(how, code)
             how = completion.reason if completion else how
@@ -170,6 +171,13 @@ class Supervisor:
             _tell(f"{how}: restart {which}{without}")
             argv = self._again()
             environ = {**self._environ_again(), RESTART: f"restart {which}{without}: {how}"}
+
+    def _finish(self, completion: Completion) -> int:
+        """Make the report, if it is wanted; gives the exit code, whatever becomes of that."""
+        if self._settings.report:
+            cut_short = completion.exit_code == EXIT_CUT_SHORT
+            report_at_end(completion.directory, in_a_hurry=cut_short)
+        return completion.exit_code
 
     def _start(
         self, argv: Sequence[str], hosts: Sequence[Host], environ: Mapping[str, str]

@@ -28,6 +28,7 @@ from hvmpi.environment import child_environment
 from hvmpi.guardian import Guardian
 from hvmpi.payload import Payload, PayloadResult
 from hvmpi.servers import PayloadServer, Servers
+from tests.browser import look as look
 
 # Draws are slow where the machine has other work; that is no fault of theirs.
 settings.register_profile("hvmpi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,6 +39,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 LAUNCHERS = ("OMPI_", "PMIX_", "PRTE_", "PMI", "HYDRA_", "SLURM_", "HVMPI_")
 BIN = Path(sys.executable).parent
 LIMIT_S = 120.0
+QUIET = {"HVMPI_REPORT": "false"}
+"""Campaigns of tests are not worth seconds of plots; ``--report`` has its way."""
+os.environ.update(QUIET)
 MPIRUN = (str(BIN / "mpirun"), "--with-ft", "ulfm", "--oversubscribe", "--bind-to", "none")
 """With ULFM, so that ranks survive each other, as run_chain.sh and the README have it."""
 
@@ -254,7 +258,8 @@ def result_of(payload: Payload) -> PayloadResult:
 def clean_environment() -> dict[str, str]:
     """Give this process's environment without what launchers and users of hvmpi put there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
-    return kept | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    return kept | root | QUIET
 
 
 @pytest.fixture
@@ -279,7 +284,7 @@ def servers() -> Iterator[Servers]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     for name in os.environ:
-        if name.startswith(LAUNCHERS):
+        if name.startswith(LAUNCHERS) and name not in QUIET:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     here = Place(tmp_path, clean_environment())

@@ -21,6 +21,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.conftest import QUIET
+
 SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 TOOLS = ("ip", "unshare", "sshd", "ssh", "ssh-keygen")
 PATHS = {name: shutil.which(name, path=SBIN) for name in TOOLS}
@@ -219,7 +221,7 @@ def campaign(network: Network, tmp_path: Path) -> Iterator[Campaign]:
         for name, value in os.environ.items()
         if not name.startswith(("HVMPI_", "MPI4PY_"))
     }
-    environment |= {
+    environment |= QUIET | {
         "PRTE_MCA_plm_ssh_agent": str(network.root / "ssh"),
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",

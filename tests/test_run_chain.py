@@ -429,5 +429,6 @@ def test_two_commands_on_a_fresh_machine(fresh: Path) -> None:
     )
     assert bare.returncode == 0, bare.stderr
     assert len(list((fresh / "runs").iterdir())) == 3
+    assert len(list((fresh / "runs").glob("*/report.html"))) == 3
     newest = max((fresh / "runs").iterdir())
     assert len(list((newest / "aod").glob("*.aod.h5"))) == 2

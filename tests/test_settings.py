@@ -17,7 +17,7 @@ from hvmpi.options import OPTIONS
 from hvmpi.sample import SampleOptions
 from hvmpi.settings import Settings, load, load_run, to_toml
 from hvmpi.site import make_site
-from tests.conftest import Place
+from tests.conftest import QUIET, Place
 
 CONFIG = 'engine = "noop"\njob-size = 11\nseed = 12\nbatch-size = 13\nkeep = ["evnt"]\n'
 
@@ -29,7 +29,9 @@ def config(place: Place) -> str:
     return f"--config={path}"
 
 
-def test_defaults(place: Place) -> None:
+def test_defaults(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in QUIET:
+        monkeypatch.delenv(name)
     asked = load("run", [])
     assert (asked.engine, asked.seed, asked.job_size, asked.max_attempts) == ("openchain", 1, 50, 2)
     assert asked.keep == ("evnt", "aod", "train")

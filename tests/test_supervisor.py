@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from hvmpi.hosts import usable_cores
+from tests.conftest import QUIET
 
 CHECKOUT = Path(__file__).parent.parent
 TIMESTAMP = "20260101000000"
@@ -115,7 +116,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         for name, value in os.environ.items()
         if not name.startswith(("HVMPI_", "MPI4PY_"))
     }
-    environment |= {
+    environment |= QUIET | {
         "PATH": f"{Path(sys.prefix) / 'bin'}:{root / 'site/bin'}:/usr/bin:/bin",
         "HVMPI_MPI": "system",
         "MPIRUN_SAYS": "mpirun (Open MPI) 5.0.11",

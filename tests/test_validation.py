@@ -115,19 +115,6 @@ def goal(found: dict[str, Any], beginning: str) -> dict[str, Any]:
 # --- estimates -------------------------------------------------------------------------------
 
 
-def test_core_of_a_gaussian_with_tails(studies: dict[str, ModuleType]) -> None:
-    random = np.random.default_rng(1)
-    values = random.normal(3.0, 0.5, 200_000)
-    values[:2000] = 30.0
-    mean, width = studies["estimates"].core(values)
-    assert mean == pytest.approx(3.0, abs=0.005)
-    assert width == pytest.approx(0.5, rel=0.01)
-    # What counts twice is there twice.
-    weights = np.where(np.arange(200_000) % 2, 2.0, 0.0)
-    mean, width = studies["estimates"].core(values, weights)
-    assert width == pytest.approx(0.5, rel=0.01)
-
-
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_step_finds_its_half_point(studies: dict[str, ModuleType], sign: float) -> None:
     random = np.random.default_rng(2)
@@ -138,15 +125,6 @@ def test_step_finds_its_half_point(studies: dict[str, ModuleType], sign: float) 
     assert found["half"] == pytest.approx(1.9, abs=4.0 * found["half_error"])
     assert found["width"] == pytest.approx(0.1, abs=4.0 * found["width_error"])
     assert 0.001 < found["half_error"] < 0.02
-
-
-def test_interval_is_that_of_clopper_and_pearson(studies: dict[str, ModuleType]) -> None:
-    from scipy.stats import binomtest
-
-    for passed, total in ((0, 50), (3, 50), (50, 50)):
-        exact = binomtest(passed, total).proportion_ci(0.9, method="exact")
-        made = studies["estimates"].interval(passed, total, 0.9)
-        assert made == pytest.approx((exact.low, exact.high))
 
 
 # --- studies ---------------------------------------------------------------------------------

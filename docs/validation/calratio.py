@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from estimates import effective, share, step
+from estimates import share, step
 from numpy.typing import NDArray
-from samples import Sample, nearest, read
+from samples import Sample, read
 from study import Cell, Column, Study, axes, parser, with_error, within
 
 from hvmpi.openchain.eventdata import Table
 from hvmpi.openchain.layers import EM_LAYERS, HADRONIC_LAYERS
 from hvmpi.openchain.processes import S
-from hvmpi.training.variables import ENERGY_FLOOR_GEV, delta_r, pairs
+from hvmpi.report.estimates import effective
+from hvmpi.training.variables import ENERGY_FLOOR_GEV, delta_r, nearest, pairs
 
 M_PHI_GEV, M_S_GEV = 600.0, 150.0
 MIN_PT_GEV, MAX_ABS_ETA = 60.0, 1.2

@@ -1,4 +1,4 @@
-"""Estimates from few numbers: widths of cores, binomial intervals, half points."""
+"""Estimates from few numbers: bootstrap samples, binomial shares, half points."""
 
 from __future__ import annotations
 
@@ -8,48 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import betaincinv, erf
-from scipy.stats import norm
+from scipy.special import erf
+
+from hvmpi.report.estimates import effective, interval
 
 Floats = NDArray[np.float64]
 
-CORE = 2.5
-"""Half the core, in its standard deviations."""
-
-_ROUNDS = 12
 STEP_SAMPLES = 60
-# A normal distribution that is cut there is narrower.
-_CUT = math.sqrt(1.0 - 2.0 * CORE * norm.pdf(CORE) / (2.0 * norm.cdf(CORE) - 1.0))
-
-
-def core(values: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
-    """Return mean and standard deviation of the Gaussian core.
-
-    Iterated: of what lies within 2.5 standard deviations of the mean, both anew, the width
-    corrected for the cut.
-
-    Parameters
-    ----------
-    values : ndarray, shape (..., n)
-        Of several samples, each for itself.
-    weights : ndarray, shape (..., n), optional
-
-    Returns
-    -------
-    mean, width : ndarray, shape (...)
-    """
-    weight = np.ones_like(values) if weights is None else weights
-    middle = np.median(values, axis=-1)
-    low, high = np.quantile(values, [0.16, 0.84], axis=-1)
-    width = (high - low) / 2.0
-    for _ in range(_ROUNDS):
-        inside = np.abs(values - middle[..., None]) <= CORE * width[..., None]
-        chosen = weight * inside
-        total = chosen.sum(axis=-1)
-        middle = (chosen * values).sum(axis=-1) / total
-        square = (chosen * (values - middle[..., None]) ** 2).sum(axis=-1) / total
-        width = np.sqrt(square) / _CUT
-    return middle, width
 
 
 def resampled(
@@ -58,23 +23,6 @@ def resampled(
     """Return bootstrap samples of values and of their weights, shape (number, n)."""
     rows = random.integers(0, len(values), (number, len(values)))
     return values[rows], None if weights is None else weights[rows]
-
-
-def effective(weights: Floats) -> float:
-    """Return the number of entries of equal weight that are worth as much."""
-    return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0
-
-
-def interval(passed: float, total: float, level: float = 0.6827) -> tuple[float, float]:
-    """Return the central interval of a binomial share (Clopper and Pearson, Biometrika 26 (1934)).
-
-    For weights give effective numbers; they need not be whole.
-    """
-    tail = (1.0 - level) / 2.0
-    failed = total - passed
-    low = betaincinv(passed, failed + 1.0, tail) if passed > 0.0 else 0.0
-    high = betaincinv(passed + 1.0, failed, 1.0 - tail) if failed > 0.0 else 1.0
-    return float(low), float(high)
 
 
 def share(

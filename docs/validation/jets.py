@@ -22,18 +22,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from estimates import core, effective, interval, resampled
+from estimates import resampled
 from numpy.typing import NDArray
-from samples import Sample, nearest, read
+from samples import Sample, read
 from study import Cell, Column, Study, axes, parser, plain_log, with_error, within
 
 from hvmpi.openchain import calibration, clusters, jets, readout
 from hvmpi.openchain.eventdata import Table
+from hvmpi.report.estimates import core, effective, interval, mean
+from hvmpi.report.variables import matched_jets
 
 PT_EDGES_GEV = (25.0, 30.0, 40.0, 60.0, 90.0, 110.0, 160.0, 250.0, 350.0, 500.0)
 ABS_ETA_EDGES = (0.0, 0.8, 1.2, 1.8, 2.5)
 AT_100_GEV = (90.0, 110.0)
-ISOLATION, NEIGHBOUR_PT_GEV, JET_ISOLATION = 1.0, 7.0, 0.6
 MIN_EFFECTIVE = 100.0
 NOISE_PT_GEV = 20.0
 
@@ -80,21 +81,13 @@ def pairs_of(samples: tuple[Sample, ...]) -> Pairs:
     columns: list[list[Floats]] = []
     for sample in samples:
         for weight, tables in sample.blocks("jets", "truth_jets"):
-            found, true = tables["jets"], tables["truth_jets"]
-            alone = nearest(true, true, true["pt"] > NEIGHBOUR_PT_GEV) >= ISOLATION
-            clear = nearest(found, found) >= JET_ISOLATION
-            rows = np.flatnonzero(found["truth_jet"] >= 0)
-            first = np.searchsorted(true["event"], found["event"][rows])
-            partner = first + found["truth_jet"][rows]
-            pt = true["pt"][partner].astype(np.float64)
+            matched = matched_jets(tables["jets"], tables["truth_jets"])
             columns.append(
                 [
-                    pt,
-                    np.abs(true["eta"][partner]).astype(np.float64),
-                    found["pt"][rows] / pt,
-                    weight[found["event"][rows]] * sample.scale,
-                    np.full(len(rows), sample.run_number),
-                    alone[partner] & clear[rows],
+                    *(matched[name] for name in ("pt", "abs_eta", "response")),
+                    weight[matched["event"]] * sample.scale,
+                    np.full(len(matched["pt"]), sample.run_number),
+                    matched["isolated"],
                 ]
             )
     return Pairs(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
@@ -115,7 +108,7 @@ def response(study: Study, found: Pairs) -> None:
         row: list[Cell] = [_range(pt), _range(abs_eta), len(inside.pt)]
         for how, weight in zip(means, (inside.weight, np.ones(len(inside.pt))), strict=True):
             entries = effective(weight)
-            cell = with_error(*_mean(inside.response, weight)) if entries > 1.0 else None
+            cell = with_error(*mean(inside.response, weight)) if entries > 1.0 else None
             counts = entries >= MIN_EFFECTIVE
             row += [entries, cell, abs(cell["value"] - 1.0) <= 0.02 if counts else None]
             if counts:
@@ -174,11 +167,6 @@ def draw_response(study: Study, counted: list[tuple[Bin, Cell]]) -> None:
     study.picture("response", figure)
 
 
-def _mean(values: Floats, weights: Floats) -> tuple[float, float]:
-    mean = float(np.average(values, weights=weights))
-    return mean, float(np.sqrt(((weights * (values - mean)) ** 2).sum()) / weights.sum())
-
-
 def _range(edges: tuple[float, float]) -> str:
     return f"{edges[0]:g}-{edges[1]:g}"
 
@@ -191,7 +179,7 @@ def slices(study: Study, found: Pairs) -> None:
         for pt in itertools.pairwise(PT_EDGES_GEV):
             inside = own.between(pt, (0.0, ABS_ETA_EDGES[-1]))
             if effective(inside.weight) >= MIN_EFFECTIVE:
-                cell = with_error(*_mean(inside.response, inside.weight))
+                cell = with_error(*mean(inside.response, inside.weight))
                 rows.append([int(run_number), _range(pt), len(inside.pt), cell])
     columns = [Column("run", "d"), Column("true pT (GeV)"), Column("jets", "d")]
     study.table("slices", [*columns, Column("mean response", ".3f")], rows)
@@ -212,13 +200,13 @@ def resolution(study: Study, found: Pairs, random: np.random.Generator) -> None:
             weight = inside.weight if weighted else np.ones(len(inside.pt))
             if effective(weight) < MIN_EFFECTIVE:
                 continue
-            mean, cell = _core(inside.response, weight, random)
-            average = _mean(inside.response, weight)
+            middle, cell = _core(inside.response, weight, random)
+            average = mean(inside.response, weight)
             spread = (inside.response - average[0]) ** 2
             rms = 100.0 * float(np.sqrt(np.average(spread, weights=weight))) / average[0]
             entries = effective(weight)
             size = len(inside.pt)
-            rows.append([_range(pt), name, size, entries, with_error(*average), mean, cell, rms])
+            rows.append([_range(pt), name, size, entries, with_error(*average), middle, cell, rms])
             points[name].append((math.sqrt(pt[0] * pt[1]), cell["value"], cell["error"]))
             if pt == AT_100_GEV and not weighted:
                 with_tails = with_error(rms, rms / math.sqrt(2.0 * entries))
@@ -253,9 +241,9 @@ def _core(
 ) -> tuple[float, dict[str, float]]:
     """Return the mean of the core, and the resolution in percent with its error."""
     means, widths = core(*resampled(values, random, weights))
-    mean, width = core(values, weights)
+    middle, width = core(values, weights)
     error = 100.0 * float(np.std(widths / means))
-    return float(mean), {"value": 100.0 * float(width / mean), "error": error}
+    return float(middle), {"value": 100.0 * float(width / middle), "error": error}
 
 
 def draw_resolution(study: Study, points: dict[str, list[tuple[float, float, float]]]) -> None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from hvmpi.errors import HvmpiError
 from hvmpi.openchain.eventdata import Product, Table
 from hvmpi.openchain.schemas import AOD
-from hvmpi.training.variables import delta_r, pairs
 
 
 @dataclass(slots=True)
@@ -134,28 +133,3 @@ def _note(samples: dict[tuple[Any, ...], Sample], product: Product) -> None:
         sample.events += int(row["events"])
         sample.sum_weights += float(row["sum_weights"])
         sample.sum_cross_sections += float(row["cross_section_pb"] * row["events"])
-
-
-def nearest(
-    table: Table, others: Table, counts: NDArray[np.bool_] | None = None
-) -> NDArray[np.float64]:
-    """Return the distance dR of each row to the nearest other of its event; infinite: none.
-
-    Parameters
-    ----------
-    table, others : Table
-        ``event``, ``eta``, ``phi``; of the same table no row is its own neighbour.
-    counts : ndarray of bool, optional
-        Which of the others count.
-    """
-    row, other = pairs(table["event"], others["event"])
-    use = np.ones(len(row), dtype=np.bool_) if counts is None else counts[other]
-    if table is others:
-        use &= row != other
-    row, other = row[use], other[use]
-    distance = delta_r(
-        table["eta"][row], table["phi"][row], others["eta"][other], others["phi"][other]
-    )
-    found = np.full(len(table["event"]), np.inf)
-    np.minimum.at(found, row, distance)
-    return found

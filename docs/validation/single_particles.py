@@ -23,7 +23,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from estimates import core, resampled
+from estimates import resampled
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import gammainc
@@ -37,6 +37,7 @@ from hvmpi.openchain.layers import cells
 from hvmpi.openchain.recipe import settings_hash
 from hvmpi.openchain.schemas import HITS, LAYERS, RDO
 from hvmpi.openchain.truth import charge
+from hvmpi.report.estimates import core
 
 ENERGIES_GEV = (5.0, 20.0, 50.0, 200.0)
 ETAS = (0.3, 1.6, 2.8)

@@ -146,7 +146,7 @@ class Study:
         rows = [[goal["what"], goal["asked"], goal["text"], answer(goal)] for goal in self.goals]
         _print(console, "goals", ["figure", "asked", "measured", "reached"], rows)
         numbers = {"study": self.name, "made": self.made, "goals": self.goals}
-        text = json.dumps(_rounded(numbers | {"tables": self.tables}), indent=1) + "\n"
+        text = json.dumps(rounded(numbers | {"tables": self.tables}), indent=1) + "\n"
         with write_whole(self.output / f"{self.name}.json") as beside:
             beside.write_text(text, encoding="utf-8")
 
@@ -165,12 +165,13 @@ def _print(console: Console, title: str, columns: list[str], rows: list[list[str
     console.print(table)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Return numbers with six figures."""
     # More than six figures would be noise.
     if isinstance(value, dict):
-        return {key: _rounded(part) for key, part in value.items()}
+        return {key: rounded(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_rounded(part) for part in value]
+        return [rounded(part) for part in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 

@@ -104,9 +104,12 @@ def _left_out(ranks: Sequence[LeftOut]) -> npt.NDArray[Any]:
 
 def _restarts(ledger: Ledger) -> npt.NDArray[Any]:
     again = [entry for entry in ledger.launches if isinstance(entry, Resumed)]
+    commands = _texts([entry.command_line for entry in again])
     reasons = _texts([entry.reason for entry in again])
-    table = np.zeros(len(again), dtype=[("time", "f8"), ("reason", reasons.dtype)])
-    table["time"], table["reason"] = [entry.time for entry in again], reasons
+    fields = [("time", "f8"), ("command_line", commands.dtype), ("reason", reasons.dtype)]
+    table = np.zeros(len(again), dtype=fields)
+    table["time"] = [entry.time for entry in again]
+    table["command_line"], table["reason"] = commands, reasons
     return table
 
 

@@ -154,9 +154,10 @@ class StatusFile:
         return self.decoded("left_out")
 
     def restarts(self) -> npt.NDArray[Any]:
-        """Return when the run was taken up again, and why; of files that do not say, nothing."""
+        """Return when the run was taken up again, how, and the reason that what ran before got."""
         if "restarts" not in self._file:
-            return np.zeros(0, dtype=[("time", "f8"), ("reason", object)])
+            fields = [("time", "f8"), ("command_line", object), ("reason", object)]
+            return np.zeros(0, dtype=fields)
         return self.decoded("restarts")
 
     @property
@@ -214,10 +215,17 @@ class StatusFile:
             reasons += files["reason"][files["reason"] != b""].tolist()
         return [reason.decode("utf-8", "surrogateescape") for reason in reasons[:most]]
 
+    def training_files(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Give the paths of the training files of rows of ``jobs`` that are reconstruction."""
+        return self._paths().training_files(rows, self.table("event_files"))
+
+    def _paths(self) -> _Paths:
+        return _Paths(self.path.parent, self.attributes["settings"])
+
     def joined_jobs(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Join rows of ``jobs``, with the sample and the paths that `Status` has."""
         files = self.table("event_files")
-        paths = _Paths(self.path.parent, self.attributes["settings"])
+        paths = self._paths()
         return _with_columns(
             self.joined(rows),
             {
@@ -452,8 +460,14 @@ class _Paths:
         merged = self._paths.product("merged", MERGED_STEM, self._suffixes["merged"])
         return [str(merged)] * len(jobs)
 
-    def _reconstructed(self, jobs: npt.NDArray[Any], files: npt.NDArray[Any]) -> list[str]:
-        stems = [
+    def training_files(self, jobs: npt.NDArray[Any], files: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Give the paths of jobs' training files."""
+        directory, suffix = self._paths.product_directory("train"), self._suffixes["train"]
+        stems = self._stems(jobs, files)
+        return _objects([f"{directory}/{product_name(stem, suffix)}" for stem in stems])
+
+    def _stems(self, jobs: npt.NDArray[Any], files: npt.NDArray[Any]) -> list[str]:
+        return [
             job_stem(of_file, job_size, skip)
             for of_file, job_size, skip in zip(
                 _looked_up(jobs["event_file"], files["stem"]),
@@ -462,6 +476,9 @@ class _Paths:
                 strict=True,
             )
         ]
+
+    def _reconstructed(self, jobs: npt.NDArray[Any], files: npt.NDArray[Any]) -> list[str]:
+        stems = self._stems(jobs, files)
         if "aod" not in self._keep:
             found = self._find_derivations()
             return [found.get(stem, "") for stem in stems]

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from scipy.special import gammainc
 
 from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.field import C_MM_PER_NS
 from hvmpi.openchain.flight import Rays, Segments, cut, fly, running_sums
 from hvmpi.openchain.layers import DEAD, cells
 from hvmpi.openchain.schemas import LAYERS
-from hvmpi.openchain.truth import C_MM_PER_NS
 from hvmpi.stopwatch import Part, spent_on
 
 __all__ = ["MUON", "is_invisible", "settings", "simulate"]

@@ -16,10 +16,10 @@ import numpy as np
 from acts.examples.json import readDigiConfigFromJson
 from numpy.typing import NDArray
 
+from hvmpi.openchain.field import FIELD_T
 from hvmpi.stopwatch import Part, spent_on
 
 __all__ = [
-    "FIELD_T",
     "LOG_LEVEL",
     "SUB_DETECTORS",
     "WORLD_R_MM",
@@ -32,9 +32,6 @@ __all__ = [
 ]
 
 LOG_LEVEL = acts.logging.WARNING
-
-FIELD_T = 2.0
-"""The solenoid's field along z, tesla; homogeneous (ATLAS: JINST 3 (2008) S08003)."""
 
 # Fatras ends at r = 1028.5 mm, |z| = 3001 mm and prints an error for whatever starts outside.
 WORLD_R_MM = 1025.0

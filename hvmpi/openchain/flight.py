@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hvmpi.openchain.detector import FIELD_T
 from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.field import bending_radius
 from hvmpi.openchain.layers import BEHIND, OUTER_R_MM, OUTER_Z_MM, map_of_volumes
-from hvmpi.openchain.truth import C_MM_PER_NS
 
 __all__ = ["Rays", "Segments", "cut", "fly", "running_sums"]
 
@@ -144,8 +143,7 @@ def _helix(
     """Follow a helix around z to the end of the field; position, direction there, and the way."""
     transverse = np.hypot(direction[:, 0], direction[:, 1])
     sign = np.sign(charge)
-    # p = 0.2998 q B R, in GeV, tesla, metres.
-    radius = momentum * transverse / (C_MM_PER_NS * 1e-6 * FIELD_T * np.abs(charge))
+    radius = bending_radius(momentum * transverse, charge)
     azimuth = np.arctan2(direction[:, 1], direction[:, 0])
     centre = position[:, :2] + (sign * radius)[:, None] * np.stack(
         [np.sin(azimuth), -np.cos(azimuth)], axis=1

@@ -21,8 +21,9 @@ from hvmpi.openchain import (
     truth,
     vertices,
 )
-from hvmpi.openchain.detector import FIELD_T, SUB_DETECTORS
+from hvmpi.openchain.detector import SUB_DETECTORS
 from hvmpi.openchain.eventdata import hash_of_settings
+from hvmpi.openchain.field import FIELD_T
 from hvmpi.openchain.schemas import HITS, RDO
 
 __all__ = ["settings", "settings_hash"]

@@ -15,8 +15,9 @@ from acts.examples import SimBarcode, SimHit, SimHitContainer, SimParticle, SimP
 
 from hvmpi.openchain.detector import LOG_LEVEL, Detector
 from hvmpi.openchain.eventdata import Table, to_table
+from hvmpi.openchain.field import C_MM_PER_NS
 from hvmpi.openchain.sequence import SUCCESS, random_numbers
-from hvmpi.openchain.truth import C_MM_PER_NS, GeneratedEvent
+from hvmpi.openchain.truth import GeneratedEvent
 from hvmpi.stopwatch import Part, spent_on
 
 __all__ = [

@@ -22,14 +22,10 @@ from acts.examples import (
 )
 from numpy.typing import NDArray
 
-from hvmpi.openchain.detector import (
-    FIELD_T,
-    LOG_LEVEL,
-    SUB_DETECTORS,
-    Detector,
-)
+from hvmpi.openchain.detector import LOG_LEVEL, SUB_DETECTORS, Detector
 from hvmpi.openchain.digitization import MEASUREMENTS, PARTICLES_OF_MEASUREMENTS
 from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.field import FIELD_T
 from hvmpi.openchain.schemas import PERIGEE
 from hvmpi.openchain.sequence import SUCCESS
 from hvmpi.openchain.simulation import unpack_barcode

@@ -17,17 +17,15 @@ from numpy.typing import NDArray
 from hvmpi.errors import BadEventFileError
 from hvmpi.openchain.detector import WORLD_R_MM, WORLD_Z_MM
 from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.field import C_MM_PER_NS
 from hvmpi.openchain.record import EventRecord
 
 __all__ = [
-    "C_MM_PER_NS",
     "LONG_LIVED",
     "GeneratedEvent",
     "charge",
     "from_record",
 ]
-
-C_MM_PER_NS = 299.792458
 
 LONG_LIVED = (35, 36, 4900111, 4900211)
 """PDG numbers of what may decay in the detector: the s (35; 36 in other models), dark pions."""

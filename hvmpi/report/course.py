@@ -14,77 +14,15 @@ import numpy.typing as npt
 
 from hvmpi.campaign.jobs import JobState, Kind, Outcome
 from hvmpi.campaign.status import StatusFile
+from hvmpi.report.clock import BINS, Clock, Floats, counted, in_bins, shares, spread
+from hvmpi.report.ranks import Ranks
 
-__all__ = ["BINS", "Bars", "Clock", "Course", "Group", "Launch"]
-
-BINS = 600
-"""Of time, in a picture of all ranks."""
-
-_MOST_LANES = 240
-"""Lines of such a picture."""
+__all__ = ["Bars", "Course", "Group"]
 
 _MOST_BARS = 3000
 _MOST_LANES_OF_BARS = 64
 _LEAST_WIDTH = 1e-3
 """Of a bin: what takes less is not known to."""
-_LEAST_PAUSE = 0.02
-"""Of the time in all: shorter pauses between launches are left as they are."""
-
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """From one start of the run to its end, or to the last that is known of it; Unix seconds.
-
-    ``reason`` says why the run was taken up again.
-    """
-
-    began: float
-    ended: float
-    reason: str = ""
-
-
-class Clock:
-    """Time at work: pauses between launches are cut short.
-
-    Parameters
-    ----------
-    launches : sequence of Launch
-
-    Attributes
-    ----------
-    launches : tuple of Launch
-    total_s : float
-        From the first start to the last end, the pauses as short as they are shown.
-    worked_s : float
-        The same without pauses.
-    """
-
-    def __init__(self, launches: list[Launch]) -> None:
-        self.launches = tuple(launches)
-        lasted = np.array([max(one.ended - one.began, 0.0) for one in launches])
-        # A run that ended at once is shown, too.
-        self.worked_s = max(float(lasted.sum()), 1e-3)
-        began = np.array([one.began for one in launches])
-        pauses = np.maximum(began[1:] - (began + lasted)[:-1], 0.0)
-        shown = np.minimum(pauses, _LEAST_PAUSE * self.worked_s)
-        self.has_cut = bool((shown < pauses).any())
-        steps = np.zeros(2 * len(launches) - 1)
-        steps[::2], steps[1::2] = lasted, shown
-        self._shown = np.concatenate([[0.0], np.cumsum(steps)])
-        self._real = np.column_stack([began, began + lasted]).ravel()
-        self.total_s = max(float(self._shown[-1]), 1e-3)
-
-    def at(self, times: npt.ArrayLike) -> Floats:
-        """Give when something was, in seconds from the first start."""
-        return np.asarray(np.interp(times, self._real, self._shown), dtype=np.float64)
-
-    @property
-    def restarts(self) -> list[tuple[float, str]]:
-        """When the run was taken up again, and why."""
-        again = self.launches[1:]
-        return [(float(self.at(one.began)), one.reason) for one in again]
 
 
 @dataclass(frozen=True)
@@ -100,7 +38,7 @@ class Bars:
     kind : ndarray of int
         `Kind` of its job.
     failed, needless, again, going : ndarray of bool
-        Failed; came to nothing as another attempt was first; began while another attempt of its job
+        Failed; was stopped, and another attempt did the job; began while another attempt of its job
         was under way; has not ended.
     """
 
@@ -159,10 +97,14 @@ class Course:
     ----------
     clock : Clock
     hosts, ranks, attempts, failed, needless : int
+        Attempts: those that began; of these, those that failed, and those that were stopped, and
+        whose job another did.
     lanes : tuple of str
         Names of the lines of `busy`, `failures` and `bars`.
     lanes_are : str
-        ``ranks``, ``hosts`` or ``groups of hosts``.
+        ``ranks``, ``hosts``, or how many hosts together.
+    hosts_of_lanes : tuple of str
+        Host of each line, the first of several.
     busy : ndarray of shape (n_lanes, BINS)
         Share of a bin in which the ranks of a line had attempts.
     failures : ndarray of int of shape (n_lanes, BINS)
@@ -186,6 +128,7 @@ class Course:
     needless: int
     lanes: tuple[str, ...]
     lanes_are: str
+    hosts_of_lanes: tuple[str, ...]
     busy: Floats
     failures: npt.NDArray[np.int64]
     bars: Bars | None
@@ -198,20 +141,21 @@ class Course:
     def of(cls, file: StatusFile) -> Course:
         """Look through a status file, some rows at a time."""
         jobs = _Jobs(file)
-        ranks = _Ranks(file)
+        ranks = Ranks(file)
         found = _Found(file, jobs, ranks)
         for rows in file.parts("attempts"):
             found.take(rows)
         return cls(
             clock=ranks.clock,
             hosts=ranks.hosts,
-            ranks=len(ranks.keys),
+            ranks=ranks.count,
             attempts=found.attempts,
             failed=found.failed,
             needless=found.needless,
             lanes=tuple(ranks.lanes),
             lanes_are=ranks.lanes_are,
-            busy=np.clip(_share(found.busy) / ranks.ranks_of_lane[:, None], 0.0, 1.0),
+            hosts_of_lanes=tuple(ranks.hosts_of_lanes),
+            busy=np.clip(shares(found.busy) / np.bincount(ranks.lane_of)[:, None], 0.0, 1.0),
             failures=found.failures,
             bars=found.bars(),
             groups=found.groups(),
@@ -256,18 +200,18 @@ class _Jobs:
         for rows in _done(file):
             for line, kind in enumerate(kinds):
                 own = rows[rows["kind"] == kind]
-                first, last = _bins(clock, own["started"], own["started"] + own["wall_s"])
+                first, last = in_bins(clock, own["started"], own["started"] + own["wall_s"])
                 last = np.maximum(last, first + _LEAST_WIDTH)
                 each = own["events_out"] / (last - first)
-                _spread(grid, np.full(len(own), line), first, last, each)
+                spread(grid, np.full(len(own), line), first, last, each)
         width_s = clock.total_s / BINS
-        return dict(zip(kinds, _share(grid) / width_s, strict=True))
+        return dict(zip(kinds, shares(grid) / width_s, strict=True))
 
     def done_by(self, clock: Clock, file: StatusFile) -> npt.NDArray[np.int64]:
         """Count the jobs that were done at the end of each bin."""
         ends = np.zeros(BINS, dtype=np.int64)
         for rows in _done(file):
-            ends += _counted(clock, rows["started"] + rows["wall_s"])
+            ends += counted(clock, rows["started"] + rows["wall_s"])
         return np.cumsum(ends)
 
 
@@ -278,129 +222,19 @@ def _done(file: StatusFile) -> Any:
             yield done
 
 
-class _Ranks:
-    """The ranks that had attempts, the launches, and the lines of a picture of them.
-
-    Attributes
-    ----------
-    keys : ndarray of int
-        Host and rank in one number, ascending.
-    lane_of, group_of : ndarray of int
-        Line and group of each of these.
-    """
-
-    def __init__(self, file: StatusFile) -> None:
-        restarts = file.restarts()
-        attributes = file.attributes
-        began = np.array([attributes["started"], *restarts["time"].tolist()])
-        known = began.copy()
-        self._cut = _rows_of(file, restarts["reason"])
-        keys: list[npt.NDArray[np.int64]] = []
-        for rows in file.parts("attempts"):
-            keys.append(np.unique(_keys(rows)))
-            launch = self._launch(began, rows)
-            np.maximum.at(known, launch, rows["started"] + rows["wall_s"])
-        self.keys = np.unique(np.concatenate(keys))
-        # The last one ended when the file was written, unless it was cut short.
-        ended = np.minimum(known, np.append(began[1:], np.inf))
-        if attributes["state"] != "cut short":
-            ended[-1] = max(attributes["updated"], began[-1])
-        reasons = ["", *restarts["reason"].tolist()]
-        self._began, self._ended = began, ended
-        self.clock = Clock(
-            [Launch(*one) for one in zip(began.tolist(), ended.tolist(), reasons, strict=True)]
-        )
-        hosts = np.unique(self.keys >> 32)
-        names = dict(zip(hosts.tolist(), file.texts("host", hosts).tolist(), strict=True))
-        # By name: their rows are in the order of their first job.
-        order = sorted(
-            range(len(self.keys)),
-            key=lambda at: (names[int(self.keys[at]) >> 32], int(self.keys[at]) & 0xFFFFFFFF),
-        )
-        self.hosts = len(hosts)
-        host_names = [names[int(self.keys[at]) >> 32] for at in order]
-        rank_names = [f"rank {int(self.keys[at]) & 0xFFFFFFFF}" for at in order]
-        places = list(range(len(order)))
-        of_host = [sorted(set(host_names)).index(name) for name in host_names] if order else []
-        self._draw_lanes(order, places, of_host, host_names, rank_names)
-        groups = of_host if self.hosts > 1 else places
-        self.group_names = sorted(set(host_names)) if self.hosts > 1 else rank_names
-        self.group_of = np.zeros(len(order), dtype=np.int64)
-        self.group_of[order] = groups
-
-    def _draw_lanes(
-        self,
-        order: list[int],
-        places: list[int],
-        of_host: list[int],
-        host_names: list[str],
-        rank_names: list[str],
-    ) -> None:
-        if len(order) <= _MOST_LANES:
-            lanes = places
-            both = zip(host_names, rank_names, strict=True)
-            self.lanes = [f"{h} {r}" for h, r in both] if self.hosts > 1 else rank_names
-            self.lanes_are = "ranks"
-        else:
-            together = -(-self.hosts // _MOST_LANES)
-            lanes = [host // together for host in of_host]
-            names = sorted(set(host_names))
-            self.lanes = names[::together]
-            self.lanes_are = "hosts" if together == 1 else f"groups of {together} hosts"
-        self.lane_of = np.zeros(len(order), dtype=np.int64)
-        self.lane_of[order] = lanes
-        self.ranks_of_lane = np.bincount(self.lane_of, minlength=len(self.lanes))
-
-    @staticmethod
-    def _launch(began: Floats, rows: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-        return np.clip(np.searchsorted(began, rows["started"], side="right") - 1, 0, None)
-
-    def launch(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-        """Give the launch that attempts are of."""
-        return self._launch(self._began, rows)
-
-    def place(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-        """Give the place in `keys` of the ranks of attempts."""
-        return np.searchsorted(self.keys, _keys(rows))
-
-    def is_open(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Whether nobody knows when attempts ended: they go on, or their master died."""
-        return np.asarray((rows["outcome"] == Outcome.NONE) | np.isin(rows["reason"], self._cut))
-
-    def last(self, rows: npt.NDArray[Any]) -> Floats:
-        """Give when attempts ended; of those that are open, the end of their launch."""
-        ended = rows["started"] + rows["wall_s"]
-        return np.where(self.is_open(rows), self._ended[self.launch(rows)], ended)
-
-    def lasted(self) -> Floats:
-        """Give how long each launch lasted."""
-        return np.maximum(self._ended - self._began, 0.0)
-
-
-def _keys(rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    keys: npt.NDArray[np.int64] = rows["host"].astype(np.int64) << 32 | rows["rank"]
-    return keys
-
-
-def _rows_of(file: StatusFile, reasons: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Give the rows of ``reasons`` that hold these texts."""
-    every = file.decoded("reasons")["text"] if len(reasons) else np.zeros(0, dtype=object)
-    return np.flatnonzero(np.isin(every.astype(str), reasons.astype(str)))
-
-
 class _Found:
     """What was found in the parts of ``attempts`` so far."""
 
-    def __init__(self, file: StatusFile, jobs: _Jobs, ranks: _Ranks) -> None:
+    def __init__(self, file: StatusFile, jobs: _Jobs, ranks: Ranks) -> None:
         self._jobs, self._ranks = jobs, ranks
         self.attempts = self.failed = self.needless = 0
         lanes = len(ranks.lanes)
         self.busy = np.zeros((lanes, BINS + 2))
         self.failures = np.zeros((lanes, BINS), dtype=np.int64)
-        self._sums = np.zeros((6, len(ranks.group_names)))
-        self._most_mb = np.zeros(len(ranks.group_names))
-        self._events = np.zeros(len(ranks.group_names), dtype=np.int64)
-        self._seen = np.zeros((len(ranks.keys), len(ranks.clock.launches)), dtype=bool)
+        self._sums = np.zeros((6, len(ranks.groups)))
+        self._most_mb = np.zeros(len(ranks.groups))
+        self._events = np.zeros(len(ranks.groups), dtype=np.int64)
+        self._seen = np.zeros((ranks.count, len(ranks.clock.launches)), dtype=bool)
         few = len(ranks.lanes) <= _MOST_LANES_OF_BARS and ranks.lanes_are == "ranks"
         self._kept: list[npt.NDArray[Any]] | None = [] if few else None
         self._count_events(file)
@@ -418,41 +252,41 @@ class _Found:
         ranks = self._ranks
         place = ranks.place(rows)
         group, lane = ranks.group_of[place], ranks.lane_of[place]
-        failed, needless = self._judged(rows)
-        first, last = _bins(ranks.clock, rows["started"], ranks.last(rows))
-        self.attempts += len(rows)
+        failed, needless, began = self._judged(rows)
+        first, last = in_bins(ranks.clock, rows["started"], ranks.last(rows))
+        self.attempts += int(began.sum())
         self.failed += int(failed.sum())
         self.needless += int(needless.sum())
         self._seen[place, ranks.launch(rows)] = True
-        _spread(self.busy, lane, first, last, np.ones(len(rows)))
+        spread(self.busy, lane, first, last, np.ones(len(rows)))
         at = np.minimum(last[failed].astype(np.int64), BINS - 1)
         np.add.at(self.failures, (lane[failed], at), 1)
         rss = rows["max_rss_mb"].astype(np.float64)
-        columns = (np.ones(len(rows)), failed, rows["wall_s"], rows["cpu_s"], rss > 0.0, rss)
+        columns = (began, failed, rows["wall_s"], rows["cpu_s"], rss > 0.0, rss)
         for sums, column in zip(self._sums, columns, strict=True):
             sums += np.bincount(group, column.astype(np.float64), len(sums))
         np.maximum.at(self._most_mb, group, rss)
         if self._kept is not None:
-            self._kept.append(rows)
+            self._kept.append(rows[began])
             if self.attempts > _MOST_BARS:
                 self._kept = None
 
-    def _judged(
-        self, rows: npt.NDArray[Any]
-    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Say which attempts failed, and which came to nothing as another was first."""
+    def _judged(self, rows: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], ...]:
+        """Say which attempts failed, which were stopped without need of them, which began."""
         outcome = rows["outcome"]
         done = self._jobs.state[rows["job"]] == JobState.DONE
         needless = (outcome == Outcome.INTERRUPTED) & done & ~self._ranks.is_open(rows)
         failed = (outcome != Outcome.DONE) & (outcome != Outcome.NONE) & ~needless
-        return failed, needless & (rows["wall_s"] > 0)
+        # Others were given back, or left with a rank, before they began.
+        ran = rows["wall_s"] > 0.0
+        return failed, needless & ran, ~needless | ran
 
     def groups(self) -> tuple[Group, ...]:
         """Give what each group did."""
         ranks = self._ranks
-        names = ranks.group_names
+        names = ranks.groups
         there = np.bincount(
-            ranks.group_of, (self._seen * ranks.lasted()).sum(axis=1), minlength=len(names)
+            ranks.group_of, (self._seen * ranks.lasted_s()).sum(axis=1), minlength=len(names)
         )
         count = np.bincount(ranks.group_of, minlength=len(names))
         made, failed, wall, cpu, told, rss = self._sums
@@ -488,7 +322,7 @@ class _Found:
         runs = ~going
         runs[np.flatnonzero(going)[firsts]] = True
         again = self._began_beside(rows)
-        failed, needless = self._judged(rows)
+        failed, needless, _ = self._judged(rows)
         return Bars(
             lane=ranks.lane_of[place][runs],
             first=ranks.clock.at(rows["started"])[runs],
@@ -510,48 +344,3 @@ class _Found:
             again[at] = float(rows["started"][at]) < until.get(job, -np.inf)
             until[job] = max(until.get(job, -np.inf), float(last[at]))
         return again
-
-
-# Bins
-
-
-def _bins(clock: Clock, first: npt.NDArray[Any], last: npt.NDArray[Any]) -> tuple[Floats, Floats]:
-    """Give from where to where in units of bins."""
-    scale = BINS / clock.total_s
-    return (
-        np.clip(clock.at(first) * scale, 0.0, BINS),
-        np.clip(clock.at(last) * scale, 0.0, BINS),
-    )
-
-
-def _counted(clock: Clock, times: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    at = (clock.at(times) * (BINS / clock.total_s)).astype(np.int64)
-    return np.bincount(np.clip(at, 0, BINS - 1), minlength=BINS)
-
-
-def _spread(
-    grid: Floats,
-    lines: npt.NDArray[np.integer[Any]],
-    first: Floats,
-    last: Floats,
-    weights: npt.NDArray[Any],
-) -> None:
-    """Add intervals to lines of bins, as what `_share` sums up.
-
-    What begins within a bin has a part of that one and all of those behind it; what ends takes the
-    same away.
-    """
-    width = grid.shape[1]
-    for at, sign in ((first, 1.0), (last, -1.0)):
-        bins = at.astype(np.int64)
-        behind = at - bins
-        flat = lines * width + bins
-        for shift, part in ((0, 1.0 - behind), (1, behind)):
-            grid += np.bincount(
-                flat + shift, sign * weights * part, minlength=grid.size
-            ).reshape(grid.shape)
-
-
-def _share(grid: Floats) -> Floats:
-    """Sum up what `_spread` added: for each bin the weights of the intervals, by their part of it."""
-    return np.cumsum(grid, axis=1)[:, :BINS]

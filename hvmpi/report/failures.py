@@ -74,7 +74,11 @@ def _group(group: FailureGroup, failures: Failures) -> Markup:
         element("h3", found.title),
         element("dl", *(piece for pair in pairs for piece in pair), class_="about"),
         element(
-            "pre", "\n".join(found.excerpt), tabindex="0", role="region", aria_label="lines of the log"
+            "pre",
+            "\n".join(found.excerpt),
+            tabindex="0",
+            role="region",
+            aria_label="lines of the log",
         ),
         class_="failure",
     )

@@ -42,7 +42,7 @@ def memory_plot(course: Course, job_memory_mb: float | None) -> Plot:
 
 
 def _height(groups: Sequence[Group]) -> float:
-    return 1.4 + 0.28 * min(max(len(groups), 2), 20)
+    return 1.3 + 0.3 * min(max(len(groups), 2), 20)
 
 
 def _paint_memory(figure: Any, course: Course, job_memory_mb: float | None) -> None:
@@ -129,22 +129,18 @@ def _name(axes: Any, course: Course) -> None:
 
 def hosts_table(course: Course) -> Markup:
     """Make the table of what hosts, or the ranks of one host, did."""
-    by = _by(course).upper()
-    columns = ("RANKS", "ATTEMPTS", "FAILED", "EVENTS", "BUSY", "CPU / WALL", "MEAN RSS", "MAX RSS")
-    if by == "RANK":
-        columns = columns[1:]
-    rows = [_row(group)[: 1] + _row(group)[1 + (by == "RANK") :] for group in course.groups]
-    more = len(rows) - _MOST_ROWS
-    made = table(
-        f"What each {_by(course)} did", (by, *columns), rows[:_MOST_ROWS], right=columns
-    )
-    return joined([made, element("p", f"... and {more} more hosts.")] if more > 0 else [made])
+    names = ("ATTEMPTS", "FAILED", "EVENTS", "BUSY", "CPU / WALL", "MEAN RSS", "MAX RSS")
+    several = course.hosts > 1
+    columns = [_by(course).upper(), *(["RANKS"] * several), *names]
+    shown = course.groups[:_MOST_ROWS]
+    rows = [(one.name, *([str(one.ranks)] * several), *_row(one)) for one in shown]
+    made = table(f"What each {_by(course)} did", columns, rows, right=columns[1:])
+    more = len(course.groups) - len(shown)
+    return joined([made, element("p", f"... and {more} more.")] if more else [made])
 
 
 def _row(group: Group) -> tuple[str, ...]:
     return (
-        group.name,
-        str(group.ranks),
         f"{group.attempts:,}",
         f"{group.failed:,}",
         f"{group.events:,}",

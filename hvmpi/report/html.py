@@ -23,7 +23,7 @@ def joined(pieces: Iterable[str]) -> Markup:
     return Markup("".join(map(_escaped, pieces)))
 
 
-def element(name: str, *content: str, **attributes: str) -> Markup:
+def element(name: str, /, *content: str, **attributes: str) -> Markup:
     """Make an element.
 
     Parameters

@@ -17,6 +17,9 @@ _NAMESPACES = (
 )
 """HTML knows them by itself."""
 
+_REM_OF_INCH = (4.0, 6.7)
+"""Of a plot's width, at least and at most."""
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -96,9 +99,12 @@ def figure(plot: Plot, drawn: Mapping[str, str]) -> Markup:
         svg = svg.replace(namespace, "", 1)
     named = element("svg", role="img", aria_label=plot.title).partition(">")[0]
     picture = Markup(svg.replace("<svg", named, 1))
+    # Text is of one size in all of them, and on a phone not too small to be read.
+    least, most = (f"{rem * plot.inches[0]:g}rem" for rem in _REM_OF_INCH)
+    width = f"min-width: {least}; max-width: {most}"
     return element(
         "figure",
-        element("div", picture, class_="picture"),
+        element("div", element("div", picture, style=width), class_="picture"),
         element("figcaption", element("strong", plot.title), ". ", plot.caption),
         id=f"plot-{plot.name}",
     )
@@ -142,33 +148,45 @@ nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: 1rem 0 0; pa
 nav li { list-style: none; }
 dl { margin: 0; }
 dd { margin: 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; }
+.tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: .75rem; }
 .tiles > div { padding: .7rem .9rem; background: var(--panel); border-radius: .4rem; }
 .tiles dt { color: var(--soft); font-size: .8rem; }
 .tiles dd { font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums; }
-.about { display: grid; grid-template-columns: 8rem 1fr; gap: .3rem 1rem; font-size: .92rem; }
+.about {
+  display: grid; grid-template-columns: 8rem 1fr; gap: .3rem 1rem; margin-top: 1.4rem;
+  font-size: .92rem;
+}
 .about dt { color: var(--soft); }
 code, pre { font: .86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 pre {
   margin: .8rem 0 0; padding: .8rem 1rem; overflow-x: auto; overflow-wrap: normal;
   background: var(--panel); border-radius: .4rem;
 }
-.scroll { overflow-x: auto; margin: .8rem 0; }
+.scroll { overflow-x: auto; margin: 1.8rem 0; }
 table {
   border-collapse: collapse; min-width: 100%; font-size: .88rem; overflow-wrap: normal;
   font-variant-numeric: tabular-nums;
 }
-caption { padding-bottom: .4rem; color: var(--soft); text-align: left; }
+caption { padding-bottom: .5rem; font-weight: 600; text-align: left; }
 th, td {
   padding: .35rem 1rem .35rem 0; border-bottom: 1px solid var(--line);
   text-align: left; vertical-align: top; font-weight: 400;
 }
 th:last-child, td:last-child { padding-right: 0; }
+tbody th { white-space: nowrap; }
 thead th { color: var(--soft); font-size: .75rem; letter-spacing: .04em; white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; }
+.number + :not(.number) { padding-left: 1.2rem; }
 figure { margin: 1.8rem 0; }
+.picture { overflow-x: auto; }
 .picture svg { display: block; width: 100%; height: auto; }
+summary { cursor: pointer; color: var(--accent); font-size: .92rem; }
 figcaption { margin-top: .5rem; color: var(--soft); font-size: .88rem; }
+.gallery {
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr));
+  gap: 0 2rem;
+}
+.gallery figure { min-width: 0; }
 figcaption strong { color: var(--ink); font-weight: 600; }
 .failure { margin: 1.2rem 0; padding-left: 1rem; border-left: 3px solid var(--bad); }
 .failure h3 { margin-top: 0; }
@@ -177,6 +195,8 @@ figcaption strong { color: var(--ink); font-weight: 600; }
   .about { grid-template-columns: 1fr; gap: 0; }
   .about dd { margin-bottom: .6rem; }
   .tiles { grid-template-columns: repeat(2, 1fr); }
+  tbody th { white-space: normal; min-width: 7rem; }
+  td:not(.number) { min-width: 8rem; }
 }
 @media print {
   :root {
@@ -191,5 +211,3 @@ figcaption strong { color: var(--ink); font-weight: 600; }
   pre { white-space: pre-wrap; }
 }
 """)
-
-

@@ -2,53 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hvmpi.campaign.status import StatusFile
-from hvmpi.report.plot import Plot
+from hvmpi.report.findings import Figure, Physics, joined
 
 __all__ = ["Figure", "Physics", "physics_plots"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number beside what was asked for.
-
-    Attributes
-    ----------
-    quantity : str
-        What was measured, with its unit and the sample.
-    asked : str
-        What it should be, or the reference; empty where nothing was asked.
-    measured : str
-        With its uncertainty.
-    agreement : str
-        How well the two agree; empty where nothing was asked.
-    """
-
-    quantity: str
-    asked: str
-    measured: str
-    agreement: str
-
-
-@dataclass(frozen=True)
-class Physics:
-    """What a report shows of the physics of a run.
-
-    Attributes
-    ----------
-    plots : tuple of Plot
-        In the order to be shown.
-    notes : tuple of str
-        A sentence each: what is not shown, and why.
-    figures : tuple of Figure
-        The table of what was asked and what was measured.
-    """
-
-    plots: tuple[Plot, ...] = ()
-    notes: tuple[str, ...] = ()
-    figures: tuple[Figure, ...] = ()
 
 
 def physics_plots(status: StatusFile) -> Physics:
@@ -64,4 +21,37 @@ def physics_plots(status: StatusFile) -> Physics:
     Physics
         Files that cannot be read, and what is not in them, are in its notes.
     """
-    return Physics(notes=(f"No events of run {status.path.parent.name} were looked at.",))
+    engine = status.attributes["settings"]["engine"]
+    if engine != "openchain":
+        return _nothing(
+            f"they are made of the open chain's events, and this run is one of {engine}"
+        )
+    # What a run of another engine has no use for.
+    from hvmpi.report.decays import decay_plots
+    from hvmpi.report.jets import jet_plots
+    from hvmpi.report.performance import performance_plots
+    from hvmpi.report.reference import reference
+    from hvmpi.report.samples import read_samples
+    from hvmpi.report.selection import select
+    from hvmpi.report.view import view_of
+
+    selection = select(status)
+    if not selection.files:
+        return _nothing("no reconstruction job of this run is done")
+    if not selection.product:
+        return _nothing("the run kept neither AODs nor training files (keep)")
+    samples = read_samples(status, selection)
+    view, notes = view_of(samples, selection, reference())
+    if selection.product == "train":
+        notes.append(
+            "Decays, tracks and response of jets are not shown: they are in AODs, which this run "
+            "did not keep."
+        )
+    about_files = Physics(notes=(*samples.notes, *notes))
+    return joined(
+        [about_files, *(make(view) for make in (decay_plots, jet_plots, performance_plots))]
+    )
+
+
+def _nothing(why: str) -> Physics:
+    return Physics(notes=(f"There are no plots of physics: {why}.",))

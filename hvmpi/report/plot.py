@@ -93,20 +93,27 @@ def draw(plot: Plot) -> Drawn:
 
     # pyplot would keep figures, and look for a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     style: Any = _STYLE | {"svg.hashsalt": plot.name}
+    png, pdf, svg = io.BytesIO(), io.BytesIO(), io.StringIO()
     with mpl.rc_context(style):
-        figure = Figure(figsize=plot.inches, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = Figure(figsize=plot.inches, layout="constrained", dpi=_DPI)
+        # Straight to the canvases: Figure.savefig draws everything twice.
+        canvas: Any = FigureCanvasAgg(figure)
         plot.paint(figure)
-        png, pdf, svg = io.BytesIO(), io.BytesIO(), io.BytesIO()
-        figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
+        canvas.print_png(png, metadata={"Software": None})
         # Laid out once.
         figure.set_layout_engine("none")
-        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
-        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
-    return Drawn(plot, png.getvalue(), pdf.getvalue(), _for_page(svg.getvalue().decode(), plot))
+        canvas = FigureCanvasPdf(figure)
+        canvas.print_pdf(pdf, metadata={"CreationDate": None})
+        for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+            patch.set_visible(False)
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(svg, metadata={"Date": None})
+    return Drawn(plot, png.getvalue(), pdf.getvalue(), _for_page(svg.getvalue(), plot))
 
 
 def _for_page(svg: str, plot: Plot) -> str:
@@ -122,7 +129,6 @@ def _for_page(svg: str, plot: Plot) -> str:
 _STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
-    "axes.formatter.use_mathtext": True,
     "axes.labelcolor": INK,
     "axes.labelsize": 12,
     "axes.prop_cycle": f"cycler('color', {list(COLOURS)!r})",

@@ -41,7 +41,7 @@ class SampleMade:
 
     name: str
     process: str
-    run_number: str
+    run_numbers: str
     given: str
     asked: int
     generated: int
@@ -93,7 +93,8 @@ class Summary:
     @property
     def state(self) -> str:
         """Its state, in words."""
-        return _STATES.get(self.attributes["state"], self.attributes["state"])
+        state: str = self.attributes["state"]
+        return _STATES.get(state, state)
 
     @property
     def asked(self) -> int:
@@ -128,11 +129,10 @@ class Summary:
 
     def content(self, course: Course) -> Markup:
         """Make the section."""
-        pieces = [_tiles(self._figures(course)), element("h3", "About"), self._about(course)]
-        pieces += [element("h3", "Samples"), _sample_table(self.samples)]
+        pieces = [_tiles(self._figures(course)), self._about(course), _sample_table(self.samples)]
         if self.products:
-            pieces += [element("h3", "Products"), _product_table(self.products)]
-        pieces += [element("h3", "Settings"), _setting_table(self.attributes["settings"])]
+            pieces.append(_product_table(self.products))
+        pieces.append(_setting_table(self.attributes["settings"]))
         return joined(pieces)
 
     def _figures(self, course: Course) -> list[tuple[str, str]]:
@@ -160,13 +160,13 @@ class Summary:
             for state, count in self.overview.states.items()
             if count
         )
-        starts = f"{self.launches} times" if self.launches > 1 else ""
+        starts = str(self.launches) if self.launches > 1 else ""
         versions = {"hvmpi": attributes["hvmpi_version"], **self.versions}
         rows = [
-            ("State", self.state + (f": {self.ended}" if self.ended else "")),
+            ("Ended as", self.ended),
             ("Command", element("code", attributes["command_line"])),
             ("Started", utc(attributes["started"])),
-            ("Taken up", starts),
+            ("Starts", starts),
             ("Until", utc(attributes["updated"])),
             ("Engine", f"{settings['engine']}, seed {settings['seed']}"),
             ("Jobs", states),
@@ -187,7 +187,7 @@ def _bytes(size: int) -> str:
     for unit, sign in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
         if size >= unit:
             return f"{size / unit:.3g} {sign}"
-    return f"{size / 1e3:.3g} kB"
+    return f"{size / 1e3:.3g} kB" if size >= 1000 else f"{size} bytes"
 
 
 def _samples(file: StatusFile) -> Iterator[SampleMade]:
@@ -198,13 +198,16 @@ def _samples(file: StatusFile) -> Iterator[SampleMade]:
         for kind in (Kind.GENERATION, Kind.RECONSTRUCTION):
             own = jobs[(jobs["kind"] == kind) & (jobs["state"] == Standing.DONE)]
             np.add.at(made[kind], own["event_file"], own["events_out"])
-    for sample in settings["sample"]:
-        own = planned["sample"] == sample["name"]
+    asked_for = {sample["name"]: sample for sample in settings["sample"]}
+    # Event files that were found may be of samples of their own.
+    for name in dict.fromkeys(planned["sample"].tolist()):
+        own = planned["sample"] == name
+        sample = asked_for.get(name, {})
         run_numbers = sorted(set(planned["run_number"][own].tolist()))
         yield SampleMade(
-            name=sample["name"],
-            process=sample["process"] or "",
-            run_number=", ".join(map(str, run_numbers[:4])) + ", ..." * (len(run_numbers) > 4),
+            name=name,
+            process=sample.get("process") or "",
+            run_numbers=", ".join(map(str, run_numbers[:4])) + ", ..." * (len(run_numbers) > 4),
             given=_given(sample),
             asked=int(planned["events"][own].sum()),
             generated=int(made[Kind.GENERATION][own].sum()),
@@ -229,24 +232,23 @@ def _value(value: Any) -> str:
 
 
 def _tiles(figures: list[tuple[str, str]]) -> Markup:
-    tiles = [
-        element("div", element("dt", what), element("dd", value)) for what, value in figures
-    ]
+    tiles = [element("div", element("dt", what), element("dd", value)) for what, value in figures]
     return element("dl", *tiles, class_="tiles")
 
 
 def _sample_table(samples: tuple[SampleMade, ...]) -> Markup:
-    columns = ("NAME", "PROCESS", "RUN", "ASKED", "GENERATED", "RECONSTRUCTED", "GIVEN")
+    columns = ["NAME", "PROCESS", "RUN", "ASKED", "GENERATED", "RECONSTRUCTED"]
+    columns += ["GIVEN"] * any(sample.given for sample in samples)
     rows = [
         (
             sample.name,
             sample.process,
-            sample.run_number,
+            sample.run_numbers,
             f"{sample.asked:,}",
             f"{sample.generated:,}",
             f"{sample.reconstructed:,}",
             sample.given,
-        )
+        )[: len(columns)]
         for sample in samples[:_MOST_SAMPLES]
     ]
     made = table("Events by sample", columns, rows, right=columns[3:6])
@@ -265,7 +267,7 @@ def _product_table(products: tuple[Product, ...]) -> Markup:
         for product in products
     ]
     columns = ("KIND", "FILES", "SIZE", "DIRECTORY")
-    return table("What there is on disk", columns, rows, right=columns[1:3])
+    return table("Products on disk", columns, rows, right=columns[1:3])
 
 
 def _setting_table(settings: dict[str, Any]) -> Markup:

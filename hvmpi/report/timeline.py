@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from hvmpi.campaign.jobs import Kind
-from hvmpi.report.course import BINS, Bars, Course
+from hvmpi.report.clock import BINS
+from hvmpi.report.course import Bars, Course
 from hvmpi.report.plot import COLOURS, INK, Plot
 
 __all__ = ["in_words", "throughput_plot", "timeline_plot"]
@@ -56,26 +58,26 @@ def timeline_plot(course: Course) -> Plot:
 
 
 def _caption(course: Course) -> str:
-    if course.bars is not None:
-        what = "A bar is an attempt of a job; blank is waiting. Attempts that failed end in a cross"
-        what += "; hatched ones began while another of their job was under way." * bool(
-            course.bars.again.any()
-        )
+    bars = course.bars
+    if bars is not None:
+        what = "A bar is an attempt of a job; blank is waiting"
+        what += ", a cross the end of an attempt that failed" * bool(bars.failed.any())
+        what += ", hatched what began beside another attempt of its job" * bool(bars.again.any())
     else:
         what = (
             f"A line is one of {len(course.lanes)} {course.lanes_are}: the darker, the longer its "
-            "ranks had attempts in that time; blank is waiting. Attempts failed where it is red"
+            "ranks had attempts in that time; blank is waiting, red is where attempts failed"
         )
     facts = [f"{course.attempts:,} attempts, {course.failed:,} failed"]
     if course.needless:
-        facts.append(f"{course.needless:,} stopped as another of their job was first")
+        facts.append(f"{course.needless:,} stopped, of jobs that another attempt did")
     if course.there_s:
         idle = max(1.0 - course.busy_s / course.there_s, 0.0)
         facts.append(f"ranks waited for {100 * idle:.0f} % of their time")
-    restarts = len(course.clock.restarts)
+    restarts = len(course.clock.restarts_s)
     again = " Dashed lines: the run was taken up again" * bool(restarts)
     again += ", the pauses before it cut short" * course.clock.has_cut
-    return f"{what.rstrip('.')}. {'; '.join(facts)}.{again}{'.' * bool(again)}"
+    return f"{what}. {'; '.join(facts)}.{again}{'.' * bool(again)}"
 
 
 def _paint_timeline(figure: Any, course: Course) -> None:
@@ -89,12 +91,23 @@ def _paint_timeline(figure: Any, course: Course) -> None:
     axes.set_ylim(max(lanes, 1) - 0.5, -0.5)
     axes.tick_params(axis="y", which="both", length=0)
     axes.yaxis.minorticks_off()
+    _name_lines(axes, course)
+    _mark_restarts(axes, course, unit_s, labelled=True)
+
+
+def _name_lines(axes: Any, course: Course) -> None:
+    """Name the lines, or the hosts that they are of, where these have room."""
+    lanes, hosts = len(course.lanes), Counter(course.hosts_of_lanes)
     if lanes <= _MOST_NAMES:
         axes.set_yticks(range(lanes), course.lanes, fontsize=10 if lanes <= 16 else 8)
+    elif len(hosts) <= _MOST_NAMES:
+        ends = np.cumsum(list(hosts.values()))
+        middles = ends - np.array(list(hosts.values())) / 2.0 - 0.5
+        axes.set_yticks(middles, list(hosts), fontsize=8)
+        axes.hlines(ends[:-1] - 0.5, *axes.get_xlim(), color=INK, linewidth=0.3)
     else:
         axes.set_yticks([])
         axes.set_ylabel(f"{lanes} {course.lanes_are}, by name")
-    _mark_restarts(axes, course, unit_s, labelled=True)
 
 
 def _time_axis(axes: Any, course: Course) -> float:
@@ -107,8 +120,8 @@ def _time_axis(axes: Any, course: Course) -> float:
 
 
 def _mark_restarts(axes: Any, course: Course, unit_s: float, *, labelled: bool) -> None:
-    restarts = course.clock.restarts
-    for number, (when_s, _) in enumerate(restarts, 1):
+    restarts = course.clock.restarts_s
+    for number, when_s in enumerate(restarts, 1):
         axes.axvline(when_s / unit_s, color=INK, linestyle="--", linewidth=1.0)
         if labelled and len(restarts) <= _MOST_LABELS:
             axes.annotate(
@@ -153,10 +166,15 @@ def _paint_bars(axes: Any, bars: Bars, unit_s: float) -> None:
         draw(own & ~bars.going, colour, kind.name.lower())
         draw(own & bars.going, colour, f"{kind.name.lower()}, going on", alpha=0.5)
     draw(bars.failed, _FAILED, "failed")
-    draw(bars.needless, _NEEDLESS, "stopped: another was first")
+    draw(bars.needless, _NEEDLESS, "stopped")
     draw(bars.again, "none", "second attempt beside", hatch="////", edgecolor="white", linewidth=0)
     if bars.failed.any():
-        crosses = {"linestyle": "none", "marker": "x", "color": INK, "markersize": 6}
+        crosses: dict[str, Any] = {
+            "linestyle": "none",
+            "marker": "x",
+            "color": INK,
+            "markersize": 6,
+        }
         axes.plot(last[bars.failed], bars.lane[bars.failed], clip_on=False, zorder=4, **crosses)
         legend = [one for one in legend if one.get_label() != "failed"] + [
             Line2D([], [], label="failed", markeredgewidth=1.6, **{**crosses, "color": _FAILED})

@@ -18,7 +18,7 @@ from hvmpi.training.books import normalisation_table, only_run, versions
 from hvmpi.training.truth import LONG_LIVED, heaviest_products, long_lived_table
 from hvmpi.training.variables import Block
 
-__all__ = ["COLLECTIONS", "OpenChainAOD"]
+__all__ = ["COLLECTIONS", "OpenChainAOD", "block_rows", "long_lived", "long_lived_rows"]
 
 COLLECTIONS = ("jets", "tracks", "clusters", "truth")
 """Those of an AOD that training variables are made of."""
@@ -75,7 +75,7 @@ class OpenChainAOD:
             jets, tracks, clusters, truth = (
                 _table(aod, name, start, len(events)) for name in COLLECTIONS
             )
-            clusters["jet"] = _block_rows(aod, "clusters/jet", clusters, "jet", jets)
+            clusters["jet"] = block_rows(aod.path, "clusters/jet", clusters, "jet", jets)
             tracks["vertex_n"] = tracks["vertex_weight"] > _IN_VERTEX
             yield Block(
                 run_number=events["run_number"].astype(np.int64),
@@ -86,7 +86,7 @@ class OpenChainAOD:
                 jets=jets,
                 tracks=tracks,
                 clusters=clusters,
-                long_lived=_long_lived(aod, truth),
+                long_lived=long_lived(aod.path, truth),
             )
 
     def normalisation(self, ranges: NDArray[Any], _weights: NDArray[Any], /) -> NDArray[Any]:
@@ -111,26 +111,44 @@ def _table(aod: Product | KeptProduct, name: str, start: int, events: int) -> Ta
     return collection.table(start, events) | {"event": np.repeat(np.arange(events), lengths)}
 
 
-def _block_rows(
-    aod: Product | KeptProduct, link: str, table: Table, field: str, target: Table
-) -> NDArray[np.int64]:
-    """Turn links to rows of an event into links to rows of the block; -1 stays."""
+def block_rows(path: Path, link: str, table: Table, field: str, target: Table) -> NDArray[np.int64]:
+    """Turn links to rows of an event into links to rows of the block; -1 stays.
+
+    Parameters
+    ----------
+    path : Path
+        Of the AOD.
+    link : str
+        What the links are called there, ``collection/field``.
+    table, target : Table
+        What has the links, and what they point to; with a column ``event``, ascending.
+    field : str
+        Of `table`.
+
+    Raises
+    ------
+    InputError
+        If one points beyond its event.
+    """
     first = np.searchsorted(target["event"], table["event"])
     stop = np.searchsorted(target["event"], table["event"], side="right")
     linked = table[field] >= 0
     rows = np.where(linked, first + table[field], -1)
     if (rows[linked] >= stop[linked]).any():
-        raise InputError(
-            f"'{aod.path}' is damaged: '{link}' points beyond its event; make it again"
-        )
+        raise InputError(f"'{path}' is damaged: '{link}' points beyond its event; make it again")
     return rows
 
 
-def _long_lived(aod: Product | KeptProduct, truth: Table) -> Table:
-    """Return the long-lived particles: the rows that others say they descend from."""
-    ancestor = _block_rows(aod, "truth/llp", truth, "llp", truth)
-    parent = _block_rows(aod, "truth/parent", truth, "parent", truth)
-    rows = np.unique(ancestor[ancestor >= 0])
+def long_lived_rows(path: Path, truth: Table) -> NDArray[np.int64]:
+    """Return the rows of the long-lived particles: those that others say they descend from."""
+    ancestor = block_rows(path, "truth/llp", truth, "llp", truth)
+    return np.unique(ancestor[ancestor >= 0])
+
+
+def long_lived(path: Path, truth: Table) -> Table:
+    """Return the long-lived particles, as `hvmpi.training.variables.Block` wants them."""
+    rows = long_lived_rows(path, truth)
+    parent = block_rows(path, "truth/parent", truth, "parent", truth)
     products = np.flatnonzero(np.isin(parent, rows))
     decay = heaviest_products(
         np.searchsorted(rows, parent[products]),

@@ -31,6 +31,7 @@ __all__ = [
     "Rows",
     "Table",
     "delta_r",
+    "nearest",
     "pairs",
     "pseudorapidity",
     "settings",
@@ -201,6 +202,29 @@ def pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
     offset = np.cumsum(count) - count
     of_first = np.repeat(np.arange(len(first)), count)
     return of_first, np.arange(len(of_first)) + np.repeat(start - offset, count)
+
+
+def nearest(table: Table, others: Table, counts: NDArray[np.bool_] | None = None) -> Floats:
+    """Return the distance dR of each row to the nearest other of its event; infinite: none.
+
+    Parameters
+    ----------
+    table, others : Table
+        ``event``, ``eta``, ``phi``; of the same table no row is its own neighbour.
+    counts : ndarray of bool, optional
+        Which of the others count.
+    """
+    row, other = pairs(table["event"], others["event"])
+    use = np.ones(len(row), dtype=np.bool_) if counts is None else counts[other]
+    if table is others:
+        use &= row != other
+    row, other = row[use], other[use]
+    distance = delta_r(
+        table["eta"][row], table["phi"][row], others["eta"][other], others["phi"][other]
+    )
+    found = np.full(len(table["event"]), np.inf)
+    np.minimum.at(found, row, distance)
+    return found
 
 
 def _place(

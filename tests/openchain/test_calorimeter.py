@@ -12,9 +12,9 @@ from scipy.special import gammainc
 
 from hvmpi.openchain.calorimeter import simulate
 from hvmpi.openchain.eventdata import Table
+from hvmpi.openchain.field import C_MM_PER_NS
 from hvmpi.openchain.layers import EM_LAYERS, cells
 from hvmpi.openchain.schemas import LAYERS
-from hvmpi.openchain.truth import C_MM_PER_NS
 from tests.openchain.test_flight import particle
 
 PION, PROTON, NEUTRON = (

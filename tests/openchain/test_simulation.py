@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hvmpi.openchain import chain, evnt, truth
 from hvmpi.openchain.detector import WORLD_R_MM, WORLD_Z_MM, detector
 from hvmpi.openchain.eventdata import Product
+from hvmpi.openchain.field import C_MM_PER_NS
 from hvmpi.openchain.record import EventRecord
 from hvmpi.openchain.schemas import HITS, LAYERS, TRUTH
 from hvmpi.openchain.sequence import generator, random_numbers
@@ -88,7 +89,7 @@ def test_decays_are_in_the_truth(signal_evnt: Path, fused: Path) -> None:
             assert particle.pid == 35
             decay = [float(table[f"decay_{axis}"][row]) for axis in "xyz"]
             assert decay == pytest.approx([end.x, end.y, end.z], rel=1e-6, abs=1e-6)
-            assert table["decay_t"][row] == pytest.approx(end.t / truth.C_MM_PER_NS, rel=1e-6)
+            assert table["decay_t"][row] == pytest.approx(end.t / C_MM_PER_NS, rel=1e-6)
             daughters = np.flatnonzero((table["parent"] == row) & np.isin(table["status"], (2, 91)))
             assert sorted(table["pdg_id"][daughters]) == [-5, 5]
             assert (table["llp"][daughters] == row).all()
@@ -244,7 +245,7 @@ def test_truth_knows_who_comes_from_whom() -> None:
     for quark in (by_kind[5], by_kind[-5]):
         assert (table["parent"][quark], table["llp"][quark]) == (s, s)
         assert [float(table[axis][quark]) for axis in "xyz"] == pytest.approx([30, 40, 50])
-        assert table["t"][quark] == pytest.approx(300 / truth.C_MM_PER_NS)
+        assert table["t"][quark] == pytest.approx(300 / C_MM_PER_NS)
     # Three partons make it, none of them a pion: it has the s above it, but no mother.
     assert (table["parent"][pion], table["llp"][pion]) == (-1, s)
     assert (table["parent"][s], table["llp"][s]) == (-1, -1)
