@@ -30,7 +30,8 @@ VERBS: dict[str, str] = {
     "merge": "one training file of those of several runs",
     "train": "fit a first network to training files and say how well it tells signal from QCD",
     "doctor": "look at each host for what a campaign needs, and run nothing",
-    "init": "write a config and a host file for a new campaign",
+    "init": "write a config, a host file and a batch script for a new campaign",
+    "completion": "print what lets a shell complete verbs, options and runs",
 }
 
 NEEDS_MPI = frozenset({"run", "generate", "reconstruct", "rerun"})

@@ -60,7 +60,12 @@ def test_version_says_what_is_installed_once(place: Place, ranks: int) -> None:
 @pytest.mark.parametrize("verb", sorted(set(VERBS) - NEEDS_MPI - {"doctor"}))
 def test_verbs_that_look_do_not_import_mpi(place: Place, verb: str) -> None:
     assert place.hvmpi("run", "--engine=noop", "-n1", "-b2").code == 0
-    words = {"init": ["new"], "job": ["no.evnt.txt", "--engine=noop"], "clean": ["--yes"]}
+    words = {
+        "completion": ["bash"],
+        "init": ["new"],
+        "job": ["no.evnt.txt", "--engine=noop"],
+        "clean": ["--yes"],
+    }
     argv = [verb, *words.get(verb, [])]
     script = (
         "import sys; from hvmpi.__main__ import main; main(sys.argv[1:]); "

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hvmpi.campaign.paths import find_run
 from hvmpi.errors import UsageError
 from hvmpi.options import BY_NAME
 
-__all__ = ["VerbParser", "chosen_run", "run_parser"]
+__all__ = ["DESCRIBE", "Described", "VerbParser", "chosen_run", "run_parser"]
+
+DESCRIBE: Sequence[str] = ("--describe",)
+"""Given to a verb's `main` as its command line, makes it raise `Described`; known by identity."""
+
+
+class Described(Exception):  # noqa: N818 - an answer
+    """The parser of a verb, which was asked for instead of being carried out.
+
+    Attributes
+    ----------
+    parser : argparse.ArgumentParser
+    """
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -20,6 +37,12 @@ class VerbParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise `UsageError`."""
         raise UsageError(f"{message}; see {self.prog} --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Read a command line, or raise `Described`."""
+        if args is DESCRIBE:
+            raise Described(self)
+        return super().parse_known_args(args, namespace)
 
 
 def run_parser(verb: str, description: str, example: str) -> VerbParser:

@@ -6,10 +6,10 @@ says itself when it or rank 0 is killed begins in a line of its own.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -25,10 +25,11 @@ __all__ = ["Bar"]
 
 _NAME = "hvmpi:"
 _REDRAW_S = 0.25
-_COSTS = 100.0
-"""Times as long as drawing took, until it is drawn again: with a million jobs that is 20 ms."""
-_LEAST = 8
-"""Columns without which a bar tells nothing."""
+_COST_SHARE = 0.05
+"""Of the master's time, what drawing may take: with a million jobs it takes 10 ms."""
+_LEAST_BAR = 8
+_LEAST_COLUMNS = 60
+"""A narrower terminal gets the numbers alone."""
 
 
 class Bar(Quiet):
@@ -45,6 +46,7 @@ class Bar(Quiet):
         self._terminal = terminal
         self._said: list[str] = []
         self._next = 0.0
+        self._held = ""
         self._drawn: RenderableType = ""
         console = _Console(terminal)
         self._live = Live(
@@ -60,31 +62,38 @@ class Bar(Quiet):
         """Tell whether it is time to draw."""
         return time.monotonic() >= self._next
 
-    def show(self, running: int, held: str) -> None:  # noqa: ARG002 - there is no room for these
-        """Draw the bar."""
-        began = time.monotonic()
+    def show(self, running: int, held: str) -> None:  # noqa: ARG002 - there is no room for both
+        """Draw the bar; of hosts that are too full say so when it becomes known."""
+        if held and held != self._held:
+            self.say(held.removeprefix("; "))
+        self._held = held
+        cpu_s = time.thread_time()
         self._draw()
-        ended = time.monotonic()
-        self._next = max(began + _REDRAW_S, ended + _COSTS * (ended - began))
+        pause_s = (time.thread_time() - cpu_s) / _COST_SHARE
+        self._next = time.monotonic() + max(pause_s, _REDRAW_S)
 
     def end(self, *, whole: bool) -> None:
         """Draw the bar for the last time, and leave it to what is printed next."""
         if whole:
             self._draw()
-        self._print_said()
-        self._live.update(self._drawn)
-        self._live.stop()
+        with contextlib.suppress(OSError):
+            self._print_said()
+            self._live.update(self._drawn)
+            self._live.stop()
 
     def _draw(self) -> None:
         columns = self._live.console.width = self._terminal.width()
-        self._print_said()
         self._drawn = _drawn(self._pace.look(), columns)
-        self._live.update(Group(self._drawn, ""), refresh=True)
+        # Where the terminal is gone, the run goes on.
+        with contextlib.suppress(OSError):
+            self._print_said()
+            self._live.update(Group(self._drawn, ""), refresh=True)
 
     def _print_said(self) -> None:
         if self._said:
-            self._live.console.print(Text("\n".join(self._said)), soft_wrap=True)
+            said = Text("\n".join(self._said))
             self._said.clear()
+            self._live.console.print(said, soft_wrap=True)
 
 
 class _Console(Console):
@@ -115,12 +124,10 @@ class _Console(Console):
 def _drawn(progress: Progress, columns: int) -> RenderableType:
     # A sign in the last column would make some terminals begin a new line.
     room = columns - len(_NAME) - 2
-    text = _told(progress, room)
-    if room - cell_len(text.plain) - 1 < _LEAST:
-        return Text(f"{_NAME} ").append_text(text)
-    done, of = progress.jobs_done, progress.jobs
-    if progress.events:
-        done, of = progress.events_done, progress.events
+    if columns < _LEAST_COLUMNS:
+        return Text(f"{_NAME} ").append_text(_told(progress, room))
+    text = _told(progress, room - _LEAST_BAR - 1)
+    done, of = progress.events_done, progress.events
     line = Table.grid(padding=(0, 1, 0, 0), expand=True)
     line.add_column()
     line.add_column(ratio=1)
@@ -133,16 +140,18 @@ def _drawn(progress: Progress, columns: int) -> RenderableType:
 def _told(progress: Progress, room: int) -> Text:
     """Tell as much as there is room for: what matters least is left out first."""
     jobs = f"{progress.jobs_done}/{progress.jobs} jobs"
-    events = f"{progress.events_done}/{progress.events} events" if progress.events else ""
-    rate = per_time(progress.events_per_s) if progress.events_per_s else ""
+    events = f"{progress.events_done}/{progress.events}"
     left = f"{clock(progress.left_s)} left" if progress.left_s else ""
-    failed = f"{progress.failed} failed" if progress.failed else ""
-    if not progress.unfinished:
-        left = f"in {clock(progress.elapsed_s)}"
-    told = {"events": events, "jobs": jobs, "rate": rate, "left": left, "failed": failed}
-    for least in ("jobs", "rate", "failed", "left"):
+    told = {
+        "events": f"{events} events",
+        "jobs": jobs,
+        "rate": per_time(progress.events_per_s) if progress.events_per_s else "",
+        "left": left if progress.unfinished else f"in {clock(progress.elapsed_s)}",
+        "failed": f"{progress.failed} failed" if progress.failed else "",
+    }
+    for part, shorter in (("jobs", ""), ("rate", ""), ("events", events), ("left", "")):
         if len(_joined(told)) > room:
-            told[least] = ""
+            told[part] = shorter
     text = Text(_joined(told)[:room], no_wrap=True, overflow="crop")
     text.highlight_regex(r"\d+ failed", "red")
     return text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import time
 from types import TracebackType
@@ -55,8 +57,9 @@ class Quiet:
         self.end(whole=kind is None)
 
     def say(self, line: str) -> None:
-        """Print a line."""
-        say(f"hvmpi: {line}")
+        """Print a line; where it cannot be printed any more, the run goes on."""
+        with contextlib.suppress(OSError):
+            say(f"hvmpi: {line}")
 
     def due(self) -> bool:
         """Tell whether it is time for `show`; asked in each step of the master."""
@@ -122,7 +125,7 @@ def _line(progress: Progress, running: int) -> str:
 
 def clock(seconds: float) -> str:
     """Write a time as hours, minutes and seconds: ``26:04:09``."""
-    minutes, whole = divmod(round(seconds), 60)
+    minutes, whole = divmod(math.ceil(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{whole:02d}"
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -9,7 +13,7 @@ import h5py
 import pytest
 
 from hvmpi.hosts import read_hostfile
-from hvmpi.options import OPTIONS
+from hvmpi.options import BY_NAME
 from hvmpi.settings import load
 from tests.conftest import Place, noop, shell
 
@@ -78,33 +82,80 @@ def test_one_job_by_hand_with_pile_up_brings_its_training_file(place: Place) -> 
     assert (place.root / "a.2.0.train.txt").read_text() == "10\n"
 
 
+BATCH = {"slurm": ["slurm.sh"], "htcondor": ["htcondor.sh", "htcondor.sub"], "pbs": ["pbs.sh"]}
+
+
 def test_init_writes_a_config_that_works(place: Place) -> None:
-    assert place.hvmpi("init", "my campaign").code == 0
+    answer = place.hvmpi("init", "my campaign")
+    assert answer.code == 0
     config = place.root / "my campaign" / "campaign.toml"
     asked = load("run", ["-c", str(config)])
     assert asked.samples[0].process == "gghss"
     assert place.hvmpi("plan", "-c", config).code == 0
     # What stands behind a # is a key that can be used as it stands, where it has a default.
-    told = {}
-    for block in config.read_text().split("\n\n")[2:]:
-        _, *lines = block.splitlines()
-        text = "\n".join(line.removeprefix("# ") for line in lines)
-        if not text.endswith(" ="):
-            told |= tomllib.loads(text)
+    told, named = {}, set()
+    for block in config.read_text().split("\n\n")[1:]:
+        lines = block.splitlines()
+        (first,) = [n for n, line in enumerate(lines) if re.match(r"(# )?[a-z-]+ =", line)]
+        assert first > 0, block
+        text = "\n".join(line.removeprefix("# ") for line in lines[first:])
+        name = text.partition(" =")[0]
+        named.add(name)
+        told |= {} if text.endswith(" =") else tomllib.loads(text)
+        default = BY_NAME[name].default
+        if lines[first].startswith("# "):
+            assert told.get(name, default) == (list(default) if default == () else default) or (
+                told[name] == list(default)
+            )
+    assert named == set(BY_NAME)
     assert told["job-timeout"] == 86400.0
-    assert set(told) == {
-        option.name
-        for option in OPTIONS
-        if option.default is not None
-        and option.name not in ("num-batches", "batch-size", "job-size")
-    }
-    slots = read_hostfile(place.root / "my campaign" / "hostfile")
-    assert slots
     before = place.tree()
-    answer = place.hvmpi("init", "my campaign")
-    assert answer.code == 2
-    assert "campaign.toml" in answer.complaint
+    again = place.hvmpi("init", "my campaign")
+    assert again.code == 2
+    assert "campaign.toml" in again.complaint
     assert place.tree() == before
+
+
+@pytest.mark.parametrize("system", BATCH)
+def test_init_writes_what_is_handed_to_a_batch_system(place: Place, system: str) -> None:
+    answer = place.hvmpi("init", "it's mine", "--batch", system)
+    assert answer.code == 0
+    directory = place.root / "it's mine"
+    names = sorted(path.name for path in directory.iterdir())
+    assert names == sorted(["campaign.toml", "hostfile", *BATCH[system]])
+    assert read_hostfile(directory / "hostfile")
+    texts = {name: (directory / name).read_text() for name in BATCH[system]}
+    assert any("campaign.toml" in text for text in texts.values())
+    for name, text in texts.items():
+        assert "configs/" not in text
+        assert os.access(directory / name, os.X_OK) == name.endswith(".sh")
+        if name.endswith(".sh"):
+            subprocess.run(["bash", "-n", directory / name], check=True, timeout=60)
+    # The commands to type next are those of a shell, and begin with the way there.
+    head, *commands = answer.out.partition("next:\n")[2].splitlines()
+    assert shlex.split(head) == ["cd", "it's mine"]
+    assert "python -m hvmpi plan -c campaign.toml" in commands[0]
+    assert shlex.split(commands[-1])[-1] in BATCH[system]
+
+
+@pytest.mark.parametrize("there", ["campaign.toml", "hostfile", "slurm.sh"])
+def test_init_overwrites_nothing(place: Place, there: str) -> None:
+    (place.root / "mine").mkdir()
+    (place.root / "mine" / there).write_text("mine")
+    before = place.tree()
+    answer = place.hvmpi("init", "mine")
+    assert answer.code == 2
+    assert there in answer.complaint
+    assert place.tree() == before
+
+
+def test_init_needs_a_directory_and_a_batch_system_that_it_knows(place: Place) -> None:
+    (place.root / "file").touch()
+    for words in (["file"], ["mine", "--batch", "lsf"], []):
+        answer = place.hvmpi("init", *words)
+        assert answer.code == 2
+        assert answer.complaint
+    assert set(place.tree()) == {"file"}
 
 
 def test_doctor_finds_what_is_needed(place: Place) -> None:

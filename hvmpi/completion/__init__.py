@@ -1,0 +1,1 @@
+"""What shells complete: the arguments of every verb, and the scripts that know them."""
