@@ -103,7 +103,9 @@ def test_it_says_what_the_joined_tables_say(fates: list[object], tmp_path: Path)
         run, failures = Overview.of(file), Failures.of(file)
         every = Overview.of(file, most=None)
         done = Overview.of(file, selection=Selection(Standing.DONE))
-        there = Overview.of(file, selection=Selection(host="host1"), most=None) if there_was else None
+        there = (
+            Overview.of(file, selection=Selection(host="host1"), most=None) if there_was else None
+        )
     for name in raw.dtype.names:
         assert np.array_equal(raw[name], ledger.jobs[name])
     assert {one.name.lower(): count for one, count in run.states.items() if count} == Counter(

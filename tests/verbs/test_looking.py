@@ -58,7 +58,8 @@ def test_status_is_a_table_of_the_newest_run(place: Place, failed: RunOnDisk) ->
     for row in rows[:4]:
         assert row.index("failed" if row is rows[2] else "done") == head.index("STATE")
     assert f"run {failed.timestamp} incomplete" in answer.out
-    assert "4 jobs: 3 done, 1 failed\ndone: generation 1 of 1, reconstruction 2 of 3\n" in answer.out
+    assert "\n4 jobs: 3 done, 1 failed\n" in answer.out
+    assert "\ndone: generation 1 of 1, reconstruction 2 of 3\n" in answer.out
     log = failed.directory / "logs/0000/job00000002/attempt2/noop.log"
     assert (
         f"failed: 1 x payload_failed: noop ended with code 3 (job 2)\n  {log}\n"
@@ -106,9 +107,7 @@ def test_status_of_many_jobs_shows_the_telling_ones(place: Place) -> None:
     table, _, rest = place.hvmpi("status").out.partition("\n... ")
     assert rest.startswith("60 more jobs")
     assert len(table.splitlines()) == 41
-    assert any(
-        line.split()[:2] == ["77", "failed"] for line in table.splitlines()
-    )
+    assert any(line.split()[:2] == ["77", "failed"] for line in table.splitlines())
     assert len(place.hvmpi("status", "--all").out.partition("\n\n")[0].splitlines()) == 101
 
 
