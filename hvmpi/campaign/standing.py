@@ -89,17 +89,22 @@ class UnderWay:
         """Put standings, and the time that what runs has taken at `now`, into joined rows."""
         joined["state"] = _NAMES[standings]
         for place in np.flatnonzero(standings == Standing.RUNNING).tolist():
-            began = self.began.get(int(joined["job"][place]), now)
-            joined["wall_s"][place] = max(now - began, 0.0)
+            began = self.began.get(int(joined["job"][place]))
+            # Of one that is not known its attempt has just ended.
+            if began is not None:
+                joined["wall_s"][place] = max(now - began, 0.0)
         return joined
 
 
 def _latest_ends(attempts: npt.NDArray[Any]) -> list[tuple[int, float]]:
     """Give the ranks of attempts, and when the last one of each ended."""
-    ranks, places = np.unique(attempts["rank"], return_inverse=True)
-    last = np.zeros(len(ranks))
-    np.maximum.at(last, places, attempts["started"] + attempts["wall_s"])
-    return list(zip(ranks.tolist(), last.tolist(), strict=True))
+    if not len(attempts):
+        return []
+    order = np.argsort(attempts["rank"], kind="stable")
+    ranks = attempts["rank"][order]
+    firsts = np.flatnonzero(np.diff(ranks, prepend=ranks[0] - 1))
+    last = np.maximum.reduceat((attempts["started"] + attempts["wall_s"])[order], firsts)
+    return list(zip(ranks[firsts].tolist(), last.tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

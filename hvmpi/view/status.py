@@ -35,7 +35,7 @@ _MOST_FILES = 5000
 
 _COLUMNS = ("JOB", "STATE", "TRY", "RANK", "HOST", "EVENTS", "TIME", "RSS", "EXIT", "REASON")
 _NUMBERS = ("JOB", "TRY", "RANK", "EVENTS", "TIME", "RSS", "EXIT")
-_SHRINK = {"HOST": 8, "REASON": 12}
+_SHRINK = {"HOST": 12, "REASON": 12}
 _SPARE = ("RSS", "EXIT", "RANK", "EVENTS", "TRY", "TIME", "HOST")
 _COLOURS = {"failed": "bold red", "running": "cyan", "done": "green"}
 

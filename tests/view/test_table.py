@@ -50,17 +50,17 @@ ROWS = [("1", "tev01.cern.ch", "9 s", "a reason of some words"), ("2", "größe�
         (
             40,
             [
-                "JOB HOST          TIME REASON",
-                "  1 tev01.cern.ch  9 s a reason of some…",
-                "  2 größe粒子          [red]no",
+                "JOB HOST     TIME REASON",
+                "  1 tev01.c…  9 s a reason of some words",
+                "  2 größe粒…      [red]no",
             ],
         ),
         (
             29,
             [
-                "JOB HOST        TIME REASON",
-                "  1 tev01.cern…  9 s a reaso…",
-                "  2 größe粒子        [red]no",
+                "JOB HOST     TIME REASON",
+                "  1 tev01.c…  9 s a reason o…",
+                "  2 größe粒…      [red]no",
             ],
         ),
         (
