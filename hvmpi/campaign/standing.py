@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from hvmpi.campaign.jobs import JobState, Outcome
 from hvmpi.campaign.status import StatusFile
-from hvmpi.errors import UsageError
+from hvmpi.errors import InputError, UsageError
 
 __all__ = ["Selection", "Standing", "UnderWay"]
 
@@ -152,3 +153,31 @@ class Selection:
         if self.host is not None:
             chosen &= jobs["host"] == host_row
         return chosen
+
+    def jobs(self, file: StatusFile) -> Iterator[npt.NDArray[Any]]:
+        """Give the jobs that are asked for, joined, some at a time, however many they are.
+
+        Their ``state`` is the `Standing`, the ``wall_s`` of what runs the time until now.
+
+        Raises
+        ------
+        UsageError
+            If the host had no job, or the file is damaged. It is no `InputError`, at which a look
+            would begin anew: what was printed would stand there twice.
+        """
+        under_way = UnderWay.of(file)
+        host_row = self.host_row(file)
+        seen = 0
+        try:
+            for jobs in file.parts("jobs"):
+                standings = under_way.standings(jobs)
+                chosen = self.chosen(jobs, standings, host_row)
+                rows = file.joined_jobs(jobs[chosen])
+                yield under_way.told(rows, standings[chosen], file.attributes["updated"])
+                seen += len(jobs)
+        except (InputError, AttributeError, LookupError, TypeError, ValueError) as error:
+            msg = (
+                f"status file {str(file.path)!r} cannot be read behind job {seen} ({error}), and "
+                "what was printed is not whole; take the file away: the journal has all of it"
+            )
+            raise UsageError(msg) from error

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hvmpi.campaign.status import read_status
+from hvmpi.campaign.status import StatusFile, read_status
 from hvmpi.view import export
 from tests.conftest import Place, RunOnDisk
 from tests.view.conftest import REASON, Telling
@@ -97,7 +97,7 @@ def test_a_file_that_is_damaged_behind_its_beginning_is_not_read_twice(
     def break_(*_: object) -> None:
         raise ValueError("no such text")
 
-    monkeypatch.setattr(export, "_columns", break_)
+    monkeypatch.setattr(StatusFile, "joined_jobs", break_)
     answer = place.hvmpi("status", "--csv")
     assert answer.code == 2
     assert answer.out.count("job,kind") == 1
