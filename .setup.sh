@@ -114,6 +114,8 @@ install() {
         rm -f -- "$stamp"
         [[ -x $venv/bin/python ]] || "$python" -I -m venv "$venv"
         cd -- "$checkout"
+        # With PYTHONDONTWRITEBYTECODE every start would compile it anew: a fifth of a status.
+        "$venv/bin/python" -I -m compileall -q hvmpi || true
         # A site's pip settings may point elsewhere than into the environment.
         unset PIP_TARGET PIP_PREFIX
         PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -I -m pip install \

@@ -58,6 +58,11 @@ class Answer:
     err: str
 
     @property
+    def flat(self) -> str:
+        """What it said on standard output, in one line however narrow the terminal."""
+        return " ".join(self.out.split())
+
+    @property
     def complaint(self) -> str:
         """What it said on standard error, which must be one sentence of ours."""
         lines = self.err.splitlines()

@@ -115,7 +115,7 @@ def test_a_working_directory_without_room_fails_the_step(three: Place, disk: Pat
     run = three.run()
     assert {entry.outcome for entry in failures(run)} == {Outcome.PAYLOAD_FAILED}
     assert "No space left on device" in run.log(0, 1)
-    assert "No space left on device" in three.hvmpi("diagnose").out
+    assert "No space left on device" in three.hvmpi("diagnose").flat
     assert run.files("aod") == []
     remount(disk, "size=4m")
     assert is_whole(three, run)

@@ -101,7 +101,7 @@ class Overview:
         file: StatusFile,
         *,
         selection: Selection = _EVERY,
-        most: int | None = MOST_ROWS,
+        most: int = MOST_ROWS,
     ) -> Overview:
         """Look through a status file.
 
@@ -110,8 +110,8 @@ class Overview:
         file : StatusFile
         selection : Selection
             The jobs that are shown; all are counted.
-        most : int, optional
-            How many of them, the most telling ones; all if None.
+        most : int
+            How many of them at most, the most telling ones.
 
         Raises
         ------
@@ -156,7 +156,7 @@ def _counted(by_kind: npt.NDArray[Any]) -> Counter[Kind]:
 class _Found:
     """What was found in the parts of ``jobs`` so far."""
 
-    def __init__(self, selection: Selection, host_row: int, most: int | None) -> None:
+    def __init__(self, selection: Selection, host_row: int, most: int) -> None:
         self.states = np.zeros(len(Standing), dtype=np.int64)
         self.chosen = 0
         self._selection = selection
@@ -172,8 +172,8 @@ class _Found:
         chosen = self._selection.chosen(jobs, standings, self._host_row)
         self.chosen += int(np.count_nonzero(chosen))
         for standing, kept in self._kept.items():
-            wanted = None if self._most is None else self._most - sum(map(len, kept))
-            if wanted is None or wanted > 0:
+            wanted = self._most - sum(map(len, kept))
+            if wanted > 0:
                 rows = np.flatnonzero(chosen & (standings == standing))[:wanted]
                 if len(rows):
                     kept.append(jobs[rows])

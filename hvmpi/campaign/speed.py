@@ -64,27 +64,30 @@ class Work:
 
     def take(self, jobs: npt.NDArray[Any], standings: npt.NDArray[np.uint8]) -> None:
         """Take in some rows, and the `Standing` of each."""
-        self.jobs += _by_kind(jobs)
-        done = jobs[["kind", "events", "events_out", "started", "wall_s"]][
-            standings == Standing.DONE
-        ]
-        self.done += _by_kind(done)
-        self.events += _by_kind(done, done["events_out"]).astype(np.int64)
-        self._given += _by_kind(done, done["events"])
-        self._wall_s += _by_kind(done, done["wall_s"])
-        ends = done["started"] + done["wall_s"]
-        self._last_end = max(self._last_end, ends.max(initial=0.0))
-        lately = done[ends > self._now - WINDOW_S]
-        self._lately += _by_kind(lately)
-        self._events_lately += _by_kind(lately, lately["events_out"])
-        waits = (standings != Standing.DONE) & (standings != Standing.FAILED)
+        kinds = np.ascontiguousarray(jobs["kind"])
+        is_done = standings == Standing.DONE
         is_running = standings == Standing.RUNNING
+        waits = ~is_done & ~is_running & (standings != Standing.FAILED)
+        ends = jobs["started"] + jobs["wall_s"]
+        self._last_end = max(self._last_end, ends.max(where=is_done, initial=0.0))
+        is_late = is_done & (ends > self._now - WINDOW_S)
+        # Columns are summed up where they stand: to copy rows takes ten times as long.
+        for kind in np.flatnonzero(np.bincount(kinds)):
+            of_kind = kinds == kind
+            done, late, left = is_done & of_kind, is_late & of_kind, waits & of_kind
+            self.jobs[kind] += np.count_nonzero(of_kind)
+            self.done[kind] += np.count_nonzero(done)
+            self.events[kind] += jobs["events_out"].sum(where=done)
+            self._given[kind] += jobs["events"].sum(where=done)
+            self._wall_s[kind] += jobs["wall_s"].sum(where=done, dtype=np.float64)
+            self._lately[kind] += np.count_nonzero(late)
+            self._events_lately[kind] += jobs["events_out"].sum(where=late)
+            self._left[kind] += jobs["events"].sum(where=left)
+            longest = jobs["events"].max(where=left, initial=0)
+            self._longest[kind] = max(self._longest[kind], longest)
         for job, kind, events in jobs[["job", "kind", "events"]][is_running].tolist():
             spent_s = self._now - self._began.get(job, self._now)
             self._running.append((kind, events, max(spent_s, 0.0)))
-        left = jobs[["kind", "events"]][waits & ~is_running]
-        self._left += _by_kind(left, left["events"])
-        np.maximum.at(self._longest, left["kind"], left["events"])
 
     def speed(self, *, in_progress: bool, launches: int) -> Speed:
         """Say how fast the run goes."""
@@ -126,7 +129,3 @@ def _rates(
         return None, None
     told = Kind.RECONSTRUCTION if events[Kind.RECONSTRUCTION] else Kind.GENERATION
     return float(jobs.sum() / hours), float(events[told] / hours)
-
-
-def _by_kind(jobs: npt.NDArray[Any], weights: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
-    return np.bincount(jobs["kind"], weights, minlength=len(Kind))

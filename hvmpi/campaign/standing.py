@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from hvmpi.campaign.jobs import JobState, Outcome
 from hvmpi.campaign.status import StatusFile
-from hvmpi.errors import UsageError
+from hvmpi.errors import InputError, UsageError
 
 __all__ = ["Selection", "Standing", "UnderWay"]
 
@@ -89,17 +90,22 @@ class UnderWay:
         """Put standings, and the time that what runs has taken at `now`, into joined rows."""
         joined["state"] = _NAMES[standings]
         for place in np.flatnonzero(standings == Standing.RUNNING).tolist():
-            began = self.began.get(int(joined["job"][place]), now)
-            joined["wall_s"][place] = max(now - began, 0.0)
+            began = self.began.get(int(joined["job"][place]))
+            # Of one that is not known its attempt has just ended.
+            if began is not None:
+                joined["wall_s"][place] = max(now - began, 0.0)
         return joined
 
 
 def _latest_ends(attempts: npt.NDArray[Any]) -> list[tuple[int, float]]:
     """Give the ranks of attempts, and when the last one of each ended."""
-    ranks, places = np.unique(attempts["rank"], return_inverse=True)
-    last = np.zeros(len(ranks))
-    np.maximum.at(last, places, attempts["started"] + attempts["wall_s"])
-    return list(zip(ranks.tolist(), last.tolist(), strict=True))
+    if not len(attempts):
+        return []
+    order = np.argsort(attempts["rank"], kind="stable")
+    ranks = attempts["rank"][order]
+    firsts = np.flatnonzero(np.diff(ranks, prepend=ranks[0] - 1))
+    last = np.maximum.reduceat((attempts["started"] + attempts["wall_s"])[order], firsts)
+    return list(zip(ranks[firsts].tolist(), last.tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +153,31 @@ class Selection:
         if self.host is not None:
             chosen &= jobs["host"] == host_row
         return chosen
+
+    def jobs(self, file: StatusFile) -> Iterator[npt.NDArray[Any]]:
+        """Give the jobs that are asked for, joined, some at a time, however many they are.
+
+        Their ``state`` is the `Standing`, the ``wall_s`` of what runs the time until now.
+
+        Raises
+        ------
+        UsageError
+            If the host had no job, or the file is damaged. It is no `InputError`, at which a look
+            would begin anew: what was printed would stand there twice.
+        """
+        under_way = UnderWay.of(file)
+        host_row = self.host_row(file)
+        seen = 0
+        try:
+            for jobs in file.parts("jobs"):
+                standings = under_way.standings(jobs)
+                chosen = self.chosen(jobs, standings, host_row)
+                rows = file.joined_jobs(jobs[chosen])
+                yield under_way.told(rows, standings[chosen], file.attributes["updated"])
+                seen += len(jobs)
+        except (InputError, AttributeError, LookupError, TypeError, ValueError) as error:
+            msg = (
+                f"status file {str(file.path)!r} cannot be read behind job {seen} ({error}), and "
+                "what was printed is not whole; take the file away: the journal has all of it"
+            )
+            raise UsageError(msg) from error

@@ -354,9 +354,7 @@ def _from_journal(directory: Path, *, in_progress: bool) -> io.BytesIO:
     except JournalError as error:
         if not in_progress:
             raise
-        msg = (
-            f"run {directory.name} has begun, and its jobs are not known yet; look again ({error})"
-        )
+        msg = f"run {directory.name} has begun, and its jobs are not planned yet; look again soon"
         raise PlanningError(msg) from error
     state = "running" if in_progress else ledger.ended.state if ledger.ended else "cut short"
     return image_of(ledger, to_dict(load_run(directory)), state)

@@ -8,7 +8,7 @@ from pathlib import Path
 from hvmpi.campaign.audit import Audit, audit
 from hvmpi.errors import HvmpiError
 from hvmpi.verbs.arguments import chosen_run, run_parser
-from hvmpi.view.text import tell
+from hvmpi.view.text import say, tell, terminal
 
 __all__ = ["main"]
 
@@ -30,17 +30,19 @@ def main(argv: Sequence[str]) -> int:
     )
     directory = chosen_run(parser.parse_args(argv))
     found = _audit(directory)
+    # In a pipe each sentence is one line, for grep.
+    write = tell if terminal() is not None else say
     for fault in found.faults:
-        tell(f"fault: {fault}")
+        write(f"fault: {fault}")
     for sentence in found.remarks:
-        tell(f"remark: {sentence}")
+        write(f"remark: {sentence}")
     for sentence in found.not_done:
-        tell(f"not done: {sentence}")
+        write(f"not done: {sentence}")
     verdict = "as the journal says" if not found.faults else f"faults: {len(found.faults)}"
     rest = f"; {len(found.not_done)} not done" if found.not_done else ""
-    tell(f"run {directory.name}: {found.files} files, {found.events} events: {verdict}{rest}")
+    write(f"run {directory.name}: {found.files} files, {found.events} events: {verdict}{rest}")
     if found.master is not None:
-        tell(
+        write(
             f"run {directory.name} is in progress: process {found.master.pid} on "
             f"{found.master.host} is its master; {found.done} of {found.jobs} jobs are done, "
             "and only those were looked at"

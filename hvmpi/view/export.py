@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from hvmpi.campaign.jobs import Kind
 from hvmpi.campaign.overview import Failing, Overview
-from hvmpi.campaign.standing import Selection, Standing, UnderWay
+from hvmpi.campaign.standing import Selection, Standing
 from hvmpi.campaign.status import StatusFile, look_at_current
-from hvmpi.errors import HvmpiError, UsageError
 from hvmpi.view.text import printable
 
 __all__ = ["COLUMNS", "SCHEMA", "SCHEMA_VERSION", "print_csv", "print_json"]
@@ -52,10 +51,9 @@ def print_json(directory: Path, selection: Selection) -> None:
     """
 
     def look(file: StatusFile) -> None:
-        head = json.dumps(_summary(Overview.of(file, most=0)), indent=1)
-        jobs = _jobs(file, selection)
+        head = json.dumps(_summary(Overview.of(file, selection=selection, most=0)), indent=1)
         sys.stdout.write(f'{head.removesuffix("}").rstrip()},\n "jobs": [')
-        for number, job in enumerate(jobs):
+        for number, job in enumerate(_jobs(file, selection)):
             line = json.dumps(dict(zip(COLUMNS, job, strict=True)))
             sys.stdout.write(f"{',' * (number > 0)}\n  {line}")
         sys.stdout.write("\n ]\n}\n")
@@ -80,11 +78,13 @@ def print_csv(directory: Path, selection: Selection) -> None:
     """
 
     def look(file: StatusFile) -> None:
-        jobs = _jobs(file, selection)
+        # A host that had no job is an error before there is a head.
+        selection.host_row(file)
         table = csv.writer(sys.stdout)
         table.writerow(COLUMNS)
         table.writerows(
-            [printable(value) if isinstance(value, str) else value for value in job] for job in jobs
+            [printable(value) if isinstance(value, str) else value for value in job]
+            for job in _jobs(file, selection)
         )
 
     look_at_current(directory, look)
@@ -133,31 +133,9 @@ def _failure(group: Failing) -> dict[str, Any]:
 
 def _jobs(file: StatusFile, selection: Selection) -> Iterator[tuple[Any, ...]]:
     """Give the jobs that are asked for, in the order of their numbers, `COLUMNS` of each."""
-    under_way = UnderWay.of(file)
-    host_row = selection.host_row(file)
-    return _rows(file, selection, under_way, host_row)
-
-
-def _rows(
-    file: StatusFile, selection: Selection, under_way: UnderWay, host_row: int
-) -> Iterator[tuple[Any, ...]]:
-    first = 0
-    try:
-        for jobs in file.parts("jobs"):
-            standings = under_way.standings(jobs)
-            chosen = selection.chosen(jobs, standings, host_row)
-            rows = file.joined_jobs(jobs[chosen])
-            rows = under_way.told(rows, standings[chosen], file.attributes["updated"])
-            columns = _columns(rows)
-            yield from zip(*(columns[name] for name in COLUMNS), strict=True)
-            first += len(jobs)
-    except (HvmpiError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # No other look may begin anew: what is printed already would stand there twice.
-        msg = (
-            f"status file {str(file.path)!r} cannot be read behind job {first} ({error}), and what "
-            "was printed is not whole; take the file away: the journal has all of it"
-        )
-        raise UsageError(msg) from error
+    for rows in selection.jobs(file):
+        columns = _columns(rows)
+        yield from zip(*(columns[name] for name in COLUMNS), strict=True)
 
 
 def _columns(rows: npt.NDArray[Any]) -> dict[str, list[Any]]:

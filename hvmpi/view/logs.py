@@ -104,12 +104,17 @@ def _lines(logs: list[Path]) -> Iterator[str]:
 
 def _page(lines: Iterator[str]) -> None:
     """Show lines in the user's pager, in less, or as they are where nobody reads them there."""
-    words = shlex.split(os.environ.get("PAGER", "")) or ["less"]
     pager = None
     if terminal() is not None:
-        with contextlib.suppress(OSError):
+        # A pager that cannot be started, or is no command, is done without.
+        with contextlib.suppress(OSError, ValueError):
             pager = subprocess.Popen(
-                words, stdin=subprocess.PIPE, text=True, errors="backslashreplace"
+                shlex.split(os.environ.get("PAGER", "")) or ["less"],
+                # As git has it: less stays only if there is more than a screen.
+                env={"LESS": "FX", **os.environ},
+                stdin=subprocess.PIPE,
+                text=True,
+                errors="backslashreplace",
             )
     if pager is None or pager.stdin is None:
         sys.stdout.writelines(lines)

@@ -15,7 +15,7 @@ from hvmpi.campaign.jobs import Kind
 from hvmpi.campaign.overview import MOST_ROWS, Failing, Overview
 from hvmpi.campaign.products import products_of
 from hvmpi.campaign.standing import Selection, Standing
-from hvmpi.campaign.status import look_at_current
+from hvmpi.campaign.status import StatusFile, look_at_current
 from hvmpi.options import BY_NAME
 from hvmpi.view.failures import LogPlace, hosts_left_out, title
 from hvmpi.view.table import Table, table_of
@@ -35,7 +35,7 @@ _MOST_FILES = 5000
 
 _COLUMNS = ("JOB", "STATE", "TRY", "RANK", "HOST", "EVENTS", "TIME", "RSS", "EXIT", "REASON")
 _NUMBERS = ("JOB", "TRY", "RANK", "EVENTS", "TIME", "RSS", "EXIT")
-_SHRINK = {"HOST": 8, "REASON": 12}
+_SHRINK = {"HOST": 12, "REASON": 12}
 _SPARE = ("RSS", "EXIT", "RANK", "EVENTS", "TRY", "TIME", "HOST")
 _COLOURS = {"failed": "bold red", "running": "cyan", "done": "green"}
 
@@ -63,24 +63,28 @@ def show_status(
     all_rows : bool
         Every one of them, not the most telling ones of a long table.
     """
-    chosen = selection or Selection()
-    most = None if all_rows else MOST_ROWS
-    run = look_at_current(directory, partial(Overview.of, selection=chosen, most=most))
-    job_table(run).show()
-    say_all(
-        [
-            *more_lines(run, "; --all shows each"),
-            "",
-            *total_lines(run),
-            *failure_lines(run, _MOST_GROUPS),
-            *_product_lines(run),
-        ]
-    )
+    look = partial(_show, selection=selection or Selection(), all_rows=all_rows)
+    run = look_at_current(directory, look)
+    say_all(["", *total_lines(run), *failure_lines(run, _MOST_GROUPS), *_product_lines(run)])
 
 
-def job_table(run: Overview) -> Table:
-    """Lay out the jobs that are shown."""
-    rows = map(_row, run.shown)
+def _show(file: StatusFile, selection: Selection, *, all_rows: bool) -> Overview:
+    """Print the jobs, and look at the whole."""
+    run = Overview.of(file, selection=selection, most=0 if all_rows else MOST_ROWS)
+    if not all_rows or not run.chosen:
+        job_table(run.shown).show()
+        say_all(more_lines(run, "; --all shows each"))
+        return run
+    # A table of some thousand after the other, each with its head.
+    for jobs in selection.jobs(file):
+        if len(jobs):
+            job_table(jobs).show()
+    return run
+
+
+def job_table(jobs: npt.NDArray[Any]) -> Table:
+    """Lay out rows of `Overview.shown`."""
+    rows = map(_row, jobs)
     return table_of(_COLUMNS, rows, _NUMBERS, shrink=_SHRINK, spare=_SPARE, colours=_COLOURS)
 
 
@@ -132,7 +136,8 @@ def total_lines(run: Overview) -> list[str]:
 def _counted(run: Overview) -> str:
     """Count the jobs by where they stand."""
     states = ", ".join(f"{run.states[s]} {s.name.lower()}" for s in _ORDER if run.states[s])
-    return f"{run.states.total()} jobs: {states or 'none'}"
+    jobs = run.states.total()
+    return f"{jobs} job{'s' * (jobs != 1)}: {states or 'none'}"
 
 
 def _speed(run: Overview) -> list[str]:

@@ -115,43 +115,58 @@ def table_of(
     right : iterable of str
         The columns that are aligned to the right: numbers.
     shrink : mapping of str to int, optional
-        Columns that are cut, as far as down to so many signs, where the terminal is too narrow.
-        Others are never cut: a part of a path cannot be copied.
+        Columns that are cut, in this order and as far as down to so many signs, where the
+        terminal is too narrow. Others are never cut: a part of a path cannot be copied.
     spare : sequence of str
         Columns that are left out where that does not do, in this order.
     colours : mapping of str to str, optional
         Of cells with one of these words, in a terminal that has colours.
     """
-    cut = [
+    texts = [
         [printable(text).expandtabs().splitlines() or [""] for text in row]
         for row in (columns, *rows)
     ]
-    least = dict(shrink or {})
-    kept = list(range(len(columns)))
-    natural = [max(cells(line) for row in cut for line in row[place]) for place in kept]
-    smallest = [min(natural[n], least.get(name, natural[n])) for n, name in enumerate(columns)]
-    room = width() if shrink or spare else sum(natural) + _GAP * len(kept)
-    for name in spare:
-        if sum(smallest[n] for n in kept) + _NARROW_GAP * (len(kept) - 1) <= room:
-            break
-        kept.remove(list(columns).index(name))
-    gap = _GAP
-    if sum(natural[n] for n in kept) + _GAP * (len(kept) - 1) > room:
-        gap = _NARROW_GAP
-    excess = sum(natural[n] for n in kept) + gap * (len(kept) - 1) - room
-    widths = dict(enumerate(natural))
-    for place in reversed(kept):
-        given_up = min(max(excess, 0), natural[place] - smallest[place])
-        widths[place] -= given_up
-        excess -= given_up
+    natural = {
+        name: max(cells(line) for row in texts for line in row[place])
+        for place, name in enumerate(columns)
+    }
+    widths, gap = natural, _GAP
+    if shrink or spare:
+        widths, gap = _narrowed(natural, shrink or {}, spare)
+    kept = [(place, widths[name]) for place, name in enumerate(columns) if name in widths]
     to_the_right = set(right)
     return Table(
-        rows=[[[fitted(line, widths[n]) for line in row[n]] for n in kept] for row in cut],
-        widths=[widths[n] for n in kept],
-        right=[columns[n] in to_the_right for n in kept],
+        rows=[
+            [[fitted(line, wide) for line in row[place]] for place, wide in kept] for row in texts
+        ],
+        widths=list(widths.values()),
+        right=[name in to_the_right for name in widths],
         gap=gap,
         colours=dict(colours or {}),
     )
+
+
+def _narrowed(
+    natural: Mapping[str, int], shrink: Mapping[str, int], spare: Sequence[str]
+) -> tuple[dict[str, int], int]:
+    """Give widths with which a table fits the terminal, and the gap between its columns."""
+
+    def excess(widths: Mapping[str, int], gap: int) -> int:
+        return sum(widths.values()) + gap * (len(widths) - 1) - width()
+
+    widths = dict(natural)
+    if excess(widths, _GAP) <= 0:
+        return widths, _GAP
+    least = {name: min(shrink.get(name, wide), wide) for name, wide in natural.items()}
+    for name in spare:
+        if excess(least, _NARROW_GAP) <= 0:
+            break
+        del widths[name], least[name]
+    for name in shrink:
+        if name in widths:
+            too_wide = max(excess(widths, _NARROW_GAP), 0)
+            widths[name] = max(widths[name] - too_wide, least[name])
+    return widths, _NARROW_GAP
 
 
 def print_table(

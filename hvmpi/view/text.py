@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
@@ -32,6 +31,8 @@ __all__ = [
 _COLUMNS = 80
 _FEWEST_COLUMNS = 20
 _ELLIPSIS = "\u2026"
+_COMBINING = "\u0300"
+"""The first sign that may take another number of columns than one."""
 
 
 def printable(text: str) -> str:
@@ -97,14 +98,16 @@ def paragraph(text: str, indent: str = "") -> list[str]:
     indent : str
         What the first line begins with; the others begin two spaces behind it.
     """
-    return textwrap.wrap(
-        printable(text),
-        width(),
-        initial_indent=indent,
-        subsequent_indent=f"{indent}  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    lines: list[str] = []
+    line = ""
+    # The library's textwrap takes wide signs for narrow ones, that of rich takes its time to load.
+    for word in printable(text).split():
+        longer = f"{line} {word}" if line else f"{indent}{word}"
+        if line and cells(longer) > width():
+            lines.append(line)
+            longer = f"{indent}  {word}"
+        line = longer
+    return [*lines, line] if line else []
 
 
 def located(text: str, path: object, indent: str = "") -> list[str]:
@@ -125,9 +128,9 @@ def folded(text: str, indent: str) -> list[str]:
 
 def cells(text: str) -> int:
     """Count the columns that a text takes."""
-    if text.replace(_ELLIPSIS, "").isascii():
+    # Of Latin letters each takes one; others are known to rich, which takes its time to load.
+    if text.isascii() or max(text.replace(_ELLIPSIS, "") or "a") < _COMBINING:
         return len(text)
-    # What a plain look at a run has no use for: most names are of plain letters.
     from rich.cells import cell_len
 
     return cell_len(text)
@@ -137,9 +140,9 @@ def fitted(text: str, columns: int) -> str:
     """Cut a text that is too long for so many columns, and let that be seen."""
     if cells(text) <= columns:
         return text
-    ellipsis = printable(_ELLIPSIS) if printable(_ELLIPSIS) == _ELLIPSIS else "..."
+    ellipsis = _ELLIPSIS if printable(_ELLIPSIS) == _ELLIPSIS else "..."
     room = max(columns - len(ellipsis), 0)
-    if text.isascii():
+    if cells(text) == len(text):
         return f"{text[:room]}{ellipsis}"
     from rich.cells import set_cell_size
 

@@ -106,4 +106,6 @@ def _redraw(directory: Path, selection: Selection, pause_s: float, found: Termin
             # The head, the line that says how many more there are, and the one of the cursor.
             shown = run.fewer(max(console.height - taken - 3, _FEWEST_ROWS))
             lines = [*more_lines(shown), *below]
-            live.update(Group(job_table(shown).coloured(), Text("\n".join(lines))), refresh=True)
+            live.update(
+                Group(job_table(shown.shown).coloured(), Text("\n".join(lines))), refresh=True
+            )

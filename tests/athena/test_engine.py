@@ -681,5 +681,5 @@ def test_an_event_file_with_a_comma_in_its_name_is_put_aside(
     standin.evnt(place.root / "evnt", 4, batch=2)
     campaign = config(place, standin, ["s2608"], evnt_dir=str(place.root / "evnt"), keep=["hits"])
     assert place.hvmpi("reconstruct", "-c", campaign).code == 1
-    assert "has a comma in its path" in place.hvmpi("status").out
+    assert "has a comma in its path" in place.hvmpi("status").flat
     assert place.run().files("hits") == ["304795.4.2.50.0.HITS.pool.root"]

@@ -217,6 +217,6 @@ def test_a_host_that_is_not_fit_is_left_out_before_any_job_runs(
     assert closing.startswith("hvmpi: no host is fit: ")
     assert unfit.why in closing
     assert "looks at them without running anything" in closing
-    assert unfit.why in place.hvmpi("status").out
-    assert unfit.why in place.hvmpi("diagnose").out
+    assert unfit.why in place.hvmpi("status").flat
+    assert unfit.why in place.hvmpi("diagnose").flat
     assert place.run().files("hits") == []

@@ -156,8 +156,8 @@ def test_the_merge_waits_for_a_rerun_where_jobs_failed_for_good(place: Place) ->
     assert (jobs["attempts"][-1], jobs["reason"][-1]) == (0, reason)
     assert not (run.directory / "train/train.txt").exists()
     assert f"not done: job 7 (merge, 8 events) is failed: {reason}" in place.hvmpi("verify").out
-    assert f"1 jobs could not start: {reason}" in place.hvmpi("diagnose").out
-    assert f"not started: 1 x {reason} (job 7)" in place.hvmpi("status").out
+    assert f"1 jobs could not start: {reason}" in place.hvmpi("diagnose").flat
+    assert f"not started: 1 x {reason} (job 7)" in place.hvmpi("status").flat
     assert "2 of 8 jobs are not done" in place.hvmpi("run", "-r", run.timestamp, "-t").out
     assert place.hvmpi("rerun", run.timestamp, "--max-attempts=1").code == 1
     assert run.status().jobs["attempts"][-1] == 0

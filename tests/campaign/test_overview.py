@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from hvmpi.campaign import job_table, journal, status
 from hvmpi.campaign.failures import Failures
-from hvmpi.campaign.jobs import FailureClass, JobState, Kind, Outcome
+from hvmpi.campaign.jobs import FailureClass, Kind, Outcome
 from hvmpi.campaign.ledger import Ledger
 from hvmpi.campaign.overview import Overview
 from hvmpi.campaign.snapshot import write_status
+from hvmpi.campaign.standing import Selection, Standing
 from hvmpi.campaign.status import StatusFile, read_status
 from hvmpi.settings import load, to_dict
 
@@ -74,6 +75,12 @@ def ledger_of(fates: list[object]) -> Ledger:
     return ledger
 
 
+def telling(jobs: np.ndarray) -> list[int]:
+    """Give the jobs, those first that are shown before others."""
+    order = ["failed", "running", "ahead", "ready", "waiting", "done"]
+    return sorted(jobs["job"].tolist(), key=lambda job: (order.index(jobs["state"][job]), job))
+
+
 @given(fates=FATES)
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -82,24 +89,39 @@ def test_it_says_what_the_joined_tables_say(fates: list[object], tmp_path: Path)
     path = tmp_path / "20260101000000" / "status.h5"
     path.parent.mkdir(exist_ok=True)
     ledger = ledger_of(fates)
-    write_status(path, ledger, settings=SETTINGS, state="incomplete")
+    write_status(path, ledger, settings=SETTINGS, state="running")
     whole = read_status(path)
     jobs = whole.jobs
+    there_was = "host1" in jobs["host"]
+    # A rank runs what it got first.
+    running = [job for job, fate in enumerate(fates) if fate == "running"]
+    first = {job % 3: job for job in reversed(running)}.values()
+    jobs["state"][[job for job in running if job not in first]] = "ahead"
+    jobs["wall_s"][list(first)] = whole.attributes["updated"] - 6.0
     with StatusFile(path) as file:
         raw = np.concatenate(list(file.parts("jobs")))
         run, failures = Overview.of(file), Failures.of(file)
-        every = Overview.of(file, all_rows=True)
-        done = Overview.of(file, state=JobState.DONE)
+        every = np.concatenate(list(Selection().jobs(file)))
+        done = Overview.of(file, selection=Selection(Standing.DONE))
+        host1 = Selection(host="host1")
+        there = (
+            [] if not there_was else np.concatenate([j["job"] for j in host1.jobs(file)]).tolist()
+        )
     for name in raw.dtype.names:
         assert np.array_equal(raw[name], ledger.jobs[name])
     assert {one.name.lower(): count for one, count in run.states.items() if count} == Counter(
         jobs["state"].tolist()
     )
     assert run.events[Kind.RECONSTRUCTION] == run.done[Kind.RECONSTRUCTION]
-    assert np.array_equal(every.shown, jobs)
+    for name in jobs.dtype.names:
+        if name != "wall_s":
+            assert np.array_equal(every[name], jobs[name]), name
+    assert every["wall_s"] == pytest.approx(jobs["wall_s"], abs=1.1)
+    assert there == jobs["job"][jobs["host"] == "host1"].tolist()
     assert np.array_equal(done.shown, jobs[jobs["state"] == "done"][:40])
     assert (run.chosen, len(run.shown)) == (len(jobs), min(len(jobs), 40))
-    assert np.array_equal(run.shown, jobs[run.shown["job"].tolist()])
+    assert np.array_equal(run.shown, every[run.shown["job"].tolist()])
+    assert run.fewer(5).shown["job"].tolist() == sorted(telling(jobs)[:5])
     failed = jobs[jobs["state"] == "failed"]
     # Whatever is left out, a job that failed is not before one that did.
     assert np.count_nonzero(run.shown["state"] == "failed") == min(len(failed), 40)
