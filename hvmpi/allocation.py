@@ -15,6 +15,8 @@ from hvmpi.hosts import Host
 __all__ = ["find_allocated", "time_left"]
 
 _ANSWER_S = 30.0
+_TIME = "give --time-limit SECONDS"
+_NAME = re.compile(r"[\w.-]+")
 _TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")
 _SPAN = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 """Of time, as Slurm and PBS write it: DAYS-HOURS:MINUTES:SECONDS, MINUTES:SECONDS."""
@@ -53,9 +55,10 @@ def time_left(environ: Mapping[str, str]) -> float | None:
     if job := environ.get("SLURM_JOB_ID"):
         if (end := environ.get("SLURM_JOB_END_TIME", "")).isdigit():
             return int(end) - time.time()
-        return _seconds(_ask("squeue", "--noheader", f"--jobs={job}", "--format=%L"))
+        asked = ("squeue", "--noheader", f"--jobs={job}", "--format=%L")
+        return _seconds(_ask(*asked, instead=_TIME))
     if job := environ.get("PBS_JOBID"):
-        says = _ask("qstat", "-f", job)
+        says = _ask("qstat", "-f", job, instead=_TIME)
         limit, used = (
             _seconds(found[1]) if (found := re.search(rf"{of}\.walltime = (\S+)", says)) else None
             for of in ("Resource_List", "resources_used")
@@ -66,7 +69,7 @@ def time_left(environ: Mapping[str, str]) -> float | None:
 
 def _slurm_hosts(job: str, environ: Mapping[str, str]) -> tuple[Host, ...]:
     nodes = environ.get("SLURM_JOB_NODELIST", "")
-    names = _ask("scontrol", "show", "hostnames", nodes).split()
+    names = [nodes] if _NAME.fullmatch(nodes) else _names_of(nodes)
     # Where tasks were not asked for there is one a node.
     given = environ.get("SLURM_TASKS_PER_NODE") or f"1(x{len(names)})"
     found = [_TASKS.fullmatch(part) for part in given.split(",")]
@@ -78,6 +81,12 @@ def _slurm_hosts(job: str, environ: Mapping[str, str]) -> tuple[Host, ...]:
         )
         raise InputError(msg)
     return tuple(map(Host, names, tasks))
+
+
+def _names_of(nodes: str) -> list[str]:
+    """Spell out a list of nodes: tev[01-03]."""
+    instead = "name a host file with --hostfile"
+    return _ask("scontrol", "show", "hostnames", nodes, instead=instead).split()
 
 
 def _pbs_hosts(path: Path) -> tuple[Host, ...]:
@@ -96,7 +105,7 @@ def _pbs_hosts(path: Path) -> tuple[Host, ...]:
     return tuple(Host(name, tasks) for name, tasks in names.items())
 
 
-def _ask(*command: str) -> str:
+def _ask(*command: str, instead: str) -> str:
     try:
         answer = subprocess.run(
             command,
@@ -112,7 +121,7 @@ def _ask(*command: str) -> str:
             said = error.stderr.strip().partition("\n")[0]
         msg = (
             f"{' '.join(command)} does not tell of this job ({said or error}); "
-            "see that the batch system's commands are in PATH on its nodes"
+            f"see that it runs on the nodes of the batch system, or {instead}"
         )
         raise SetupError(msg) from error
     return answer.stdout

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from hvmpi.errors import SetupError
 
-__all__ = ["launched_rank", "leave", "leave_some_behind", "survives", "world"]
+__all__ = ["launched_rank", "launched_ranks", "leave", "leave_some_behind", "survives", "world"]
 
 _RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MPI_RANKID")
 _SLURM_RANK = "SLURM_PROCID"
@@ -35,6 +35,13 @@ def launched_rank() -> int | None:
             return int(value)
     # Tasks that srun started without an MPI: each would be the master of a run of its own.
     return int(os.environ.get(_SLURM_RANK, "0")) if _slurm_tasks() > 1 else None
+
+
+def launched_ranks() -> int:
+    """Count the ranks that mpirun or srun started together with this process."""
+    if _launcher() == "srun":
+        return _slurm_tasks()
+    return max(int(os.environ.get(name, "") or 1) for name in _SIZE_VARIABLES)
 
 
 def _slurm_tasks() -> int:
@@ -63,9 +70,7 @@ def world() -> Any | None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
     comm = MPI.COMM_WORLD
-    asked = max((int(os.environ.get(name, "1") or 1) for name in _SIZE_VARIABLES), default=1)
-    if _launcher() == "srun":
-        asked = _slurm_tasks()
+    asked = launched_ranks()
     if comm.Get_size() == 1 and asked > 1:
         if rank != 0:
             # The first one speaks; a code of another would have it killed before.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import tomli_w
 
 from hvmpi.campaign.jobs import NEEDED
-from hvmpi.campaign.journal import was_cut_short
+from hvmpi.campaign.journal import is_planned, was_cut_short
 from hvmpi.campaign.paths import find_run, list_runs
 from hvmpi.command_line import Given, parse, place_of
 from hvmpi.config import CampaignConfig
@@ -239,12 +240,11 @@ def _find_cut_short(settings: Settings) -> str | None:
     run_dir = Path(settings.run_dir)
     wanted = fixed(settings)
     for timestamp in reversed(list_runs(run_dir)):
-        try:
-            same = fixed(load_run(run_dir / timestamp)) == wanted
-        except HvmpiError:
-            continue
-        if same:
-            return timestamp if was_cut_short(run_dir / timestamp / "journal.jsonl") else None
+        journal = run_dir / timestamp / "journal.jsonl"
+        # Of others, and of a start that was killed before it had a plan, nothing can be told.
+        with contextlib.suppress(HvmpiError):
+            if fixed(load_run(journal.parent)) == wanted and is_planned(journal):
+                return timestamp if was_cut_short(journal) else None
     return None
 
 

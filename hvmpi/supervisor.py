@@ -32,6 +32,7 @@ from hvmpi.launcher import are_here_only, count_ranks, find_launcher
 from hvmpi.master import NO_WORKER
 from hvmpi.mpirun import Mpirun
 from hvmpi.options import OPTIONS
+from hvmpi.ranks import launched_ranks
 from hvmpi.report.at_end import report_at_end
 from hvmpi.settings import Settings, load
 from hvmpi.terminal import TERMINAL, find_terminal
@@ -371,8 +372,8 @@ def _start(launch: _Launch) -> int:
         _become_hvmpi(launch.argv)
     if verb not in NEEDS_MPI | {"doctor"} or {"-V", "--version"} & set(launch.argv):
         _become_hvmpi(launch.argv)
-    launch = _with_hosts(launch)
     if verb == "doctor":
+        launch = _with_hosts(launch)
         if are_here_only(launch.hosts):
             _become_hvmpi(launch.argv)
         return _launch_doctor(launch)
@@ -381,7 +382,11 @@ def _start(launch: _Launch) -> int:
     if not (named or settings.config or settings.timestamp) and settings.samples_are_default:
         # Options alone are meant for the demo, not for 100,000 events of the defaults.
         return _start(replace(launch, argv=(*DEMO, *launch.argv)))
-    if settings.test or launch.ranks == 1:
+    if settings.test or launched_ranks() > 1:
+        # Of a container, say, that another mpirun or srun started once a rank.
+        _become_hvmpi(launch.argv)
+    launch = _with_hosts(launch)
+    if launch.ranks == 1:
         _become_hvmpi(launch.argv)
     began = time.monotonic()
     refuse_early(settings)

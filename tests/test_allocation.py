@@ -47,12 +47,24 @@ def test_slurm_tells_hosts_and_tasks(
     assert [host.slots for host in hosts] == slots
 
 
+def test_one_node_of_slurm_needs_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that holds no Slurm."""
+    monkeypatch.setenv("PATH", "")
+    environ = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "tev-07.site"}
+    tasks = {"SLURM_TASKS_PER_NODE": "8"}
+    assert find_allocated(environ | tasks) == (Host("tev-07.site", 8),)
+
+
 @pytest.mark.parametrize(("answer", "says_so"), [("tev01\n", "do not match"), ("", "no such job")])
 def test_what_slurm_says_and_is_not_understood(
     says: Callable[[str, str], None], answer: str, says_so: str
 ) -> None:
     says("scontrol", answer)
-    environ = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "x", "SLURM_TASKS_PER_NODE": "1(x2)"}
+    environ = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": "tev[01-02]",
+        "SLURM_TASKS_PER_NODE": "1(x2)",
+    }
     with pytest.raises(HvmpiError, match=says_so):
         find_allocated(environ)
 

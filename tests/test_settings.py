@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import string
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,17 @@ def test_rerun_auto_takes_a_run_up_whose_master_was_killed(place: Place) -> None
     journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])
     assert place.hvmpi(*GO_ON).code == 0
     assert len(place.runs()) == 1
+
+
+def test_rerun_auto_passes_over_a_start_that_had_no_plan(place: Place) -> None:
+    assert place.hvmpi(*GO_ON, "--time-limit=0.001").code == 3
+    (cut_short,) = place.runs()
+    later = cut_short.directory.with_name(str(int(cut_short.timestamp) + 1))
+    shutil.copytree(cut_short.directory, later)
+    begun = cut_short.journal.read_bytes().splitlines(keepends=True)[0]
+    (later / "journal.jsonl").write_bytes(begun)
+    assert place.hvmpi(*GO_ON, "--time-limit=600").code == 0
+    assert not cut_short.ledger().unfinished
 
 
 def test_time_limit_auto_without_a_batch_system_is_told(place: Place) -> None:

@@ -176,6 +176,14 @@ def test_a_batch_job_has_its_own_hosts(stage: Stage, named: bool) -> None:
         assert stage.seen["words"][2:4] == ["-n", "4"]
 
 
+def test_a_rank_of_another_launcher_starts_no_mpirun(stage: Stage) -> None:
+    """As ``srun run_chain.sh``, or a host's mpirun with a container a rank."""
+    stage.environment |= {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"}
+    assert stage.start(*NOOP).returncode == 0
+    assert not stage.began_mpirun
+    assert not (stage.root / "runs").exists()
+
+
 def test_what_only_looks_asks_no_batch_system(stage: Stage) -> None:
     stage.environment["PBS_NODEFILE"] = str(stage.root / "missing")
     assert stage.start("--version").returncode == 0

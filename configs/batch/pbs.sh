@@ -36,8 +36,9 @@ trap JOBS=0 TERM
 "$HVMPI" run -c configs/demo.toml --rerun auto --time-limit auto
 code=$?
 
-# 0: every job done; 1: some failed for good; 2: the config is wrong. Else there is more to do.
-if ((code > 2 && NUMBER < JOBS)); then
+# 0: every job done; 1: some failed for good; 2: the config is wrong; 3: there is more to do, and
+# above 128 something was killed.
+if (((code == 3 || code > 128) && NUMBER < JOBS)); then
     qsub -v "HVMPI=$HVMPI,NUMBER=$((NUMBER + 1))" "$0"
 fi
 exit "$code"

@@ -50,8 +50,9 @@ if ((code > 128)); then
     code=$?
 fi
 
-# 0: every job done; 1: some failed for good; 2: the config is wrong. Else there is more to do.
-if ((code > 2 && ${SLURM_RESTART_COUNT:-0} + 1 < STARTS)); then
+# 0: every job done; 1: some failed for good; 2: the config is wrong; 3: there is more to do, and
+# above 128 something was killed.
+if (((code == 3 || code > 128) && ${SLURM_RESTART_COUNT:-0} + 1 < STARTS)); then
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"

@@ -92,7 +92,7 @@ def test_a_config_stands_once_where_it_can_be_replaced(script: str) -> None:
     assert len(re.findall(r"[-\w/]+\.toml", text)) == (script != "htcondor.sh")
 
 
-@pytest.mark.parametrize("code", [0, 1, 2])
+@pytest.mark.parametrize("code", [0, 1, 2, 127])
 def test_pbs_ends_with_the_campaign(pbs: Node, code: int) -> None:
     assert pbs.run("pbs.sh", code=code) == code
     assert pbs.read("arguments")[:3] == ["run", "-c", "configs/demo.toml"]
