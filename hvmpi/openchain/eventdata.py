@@ -334,7 +334,8 @@ class Collection:
         if not ascends or self.index[0] != 0 or (np.diff(self.index) < 0).any():
             file.refuse(f"{name}/index", f"does not fit its {n_events} events")
 
-    def _array(self, field: str, rows: slice) -> NDArray[Any]:
+    def read(self, field: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Return rows of an array; all that follow `start` if no `stop` is given."""
         name = f"{self._name}/{field}"
         dataset = self._file.dataset(name)
         if (dataset.shape, dataset.dtype) != ((len(self),), self._types[field]):
@@ -343,27 +344,20 @@ class Collection:
                 f"has shape {dataset.shape} and type {dataset.dtype}, expected ({len(self)},) and"
                 f" {self._types[field]}",
             )
-        return self._file.read(name, rows.start or 0, rows.stop)
+        return self._file.read(name, start, stop)
 
     def __getitem__(self, field: str) -> NDArray[Any]:
         """Return an array over all events."""
-        return self._array(field, slice(None))
+        return self.read(field)
 
     def __len__(self) -> int:
         return int(self.index[-1])
 
-    def _rows(self, first: int, events: int) -> slice:
-        stop = len(self.index) - 1 if events < 0 else first + events
-        return slice(int(self.index[first]), int(self.index[stop]))
-
-    def column(self, field: str, first: int, events: int) -> NDArray[Any]:
-        """Return an array of consecutive events, counted from `first`."""
-        return self._array(field, self._rows(first, events))
-
     def table(self, first: int = 0, events: int = -1) -> Table:
         """Return the arrays of consecutive events, counted from `first`; -1: all that follow."""
-        rows = self._rows(first, events)
-        return {name: self._array(name, rows) for name in self.fields}
+        stop = len(self.index) - 1 if events < 0 else first + events
+        rows = int(self.index[first]), int(self.index[stop])
+        return {name: self.read(name, *rows) for name in self.fields}
 
 
 class Product:
