@@ -128,10 +128,12 @@ class ProductKind(Kind):
             name, _, field = column.partition("/")
             if name == "events":
                 read[column] = file.table(name, EVENTS)[field][rows.start : rows.stop]
-            elif field == "index":
-                read[column] = np.diff(tables[name].index[rows.start : rows.stop + 1])
+                continue
+            index = tables[name].index[rows.start : rows.stop + 1]
+            if field == "index":
+                read[column] = np.diff(index)
             else:
-                read[column] = tables[name].column(field, rows.start, len(rows))
+                read[column] = tables[name].read(field, int(index[0]), int(index[-1]))
         return read
 
 

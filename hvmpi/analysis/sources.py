@@ -185,7 +185,8 @@ class Sources:
         for path in paths:
             state = _state(path)
             found = self.kind.look(path)
-            self.files.append(Source(path, self.kind, found.rows, state))
+            # The process may stand elsewhere when a column is read.
+            self.files.append(Source(path.absolute(), self.kind, found.rows, state))
             tables.append(found.normalisation)
             provenance.setdefault(json.dumps(found.provenance, sort_keys=True), found.provenance)
         self.about: dict[str, Any] = {

@@ -353,14 +353,11 @@ class Collection:
     def __len__(self) -> int:
         return int(self.index[-1])
 
-    def column(self, field: str, first: int = 0, events: int = -1) -> NDArray[Any]:
-        """Return an array of consecutive events, counted from `first`; -1: all that follow."""
-        stop = len(self.index) - 1 if events < 0 else first + events
-        return self.read(field, int(self.index[first]), int(self.index[stop]))
-
     def table(self, first: int = 0, events: int = -1) -> Table:
         """Return the arrays of consecutive events, counted from `first`; -1: all that follow."""
-        return {name: self.column(name, first, events) for name in self.fields}
+        stop = len(self.index) - 1 if events < 0 else first + events
+        rows = int(self.index[first]), int(self.index[stop])
+        return {name: self.read(name, *rows) for name in self.fields}
 
 
 class Product:

@@ -124,6 +124,13 @@ def test_a_column_is_read_when_it_is_looked_at(aods: list[Path], read: list[str]
     assert set(read) == {"events"}
 
 
+def test_a_change_of_directory(copies: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(copies[0].parent)
+    events = hvmpi.open("*.aod.h5")
+    monkeypatch.chdir("/")
+    assert ak.count(events.jets.pt) > 0
+
+
 def test_units_meanings_normalisation_and_provenance(finished_run: RunOnDisk) -> None:
     events = hvmpi.open(finished_run.directory)
     # Selections have them, too.
