@@ -78,6 +78,7 @@ _COLUMNS: Mapping[str, str] = {
     "attempt": "number of the attempt, from 1",
     "attempts": "attempts so far",
     "batch": "batch, from 1; 0: a file that no campaign of ours made",
+    "command_line": "what it was started with",
     "cpu_s": "CPU time, s",
     "decision": "row of `reasons`: what was decided after a failure",
     "event_file": "row of `event_files`; -1: none",
@@ -108,6 +109,7 @@ _COLUMNS: Mapping[str, str] = {
     "stem": "what the names of its products begin with",
     "step": "name of the step; in `profile` a row of `step_names`",
     "text": "the text",
+    "time": "Unix seconds",
     "wall_s": "wall time, s",
     "where": "row of `places`: the log that tells of a failure, and its line",
 }
@@ -115,6 +117,7 @@ _COLUMNS: Mapping[str, str] = {
 
 _ATTRIBUTES: Mapping[str, str] = {
     "command_line": "what the run was started with",
+    "ended": "why the run ended before its end; empty if it did not",
     "hvmpi_version": "version that wrote the file",
     "launches": "starts of the run so far",
     "schema": "`hvmpi-status`",
@@ -124,6 +127,7 @@ _ATTRIBUTES: Mapping[str, str] = {
     "state": "running, complete or incomplete",
     "timestamp": "name of the run",
     "updated": "Unix seconds",
+    "versions": "of hvmpi and the libraries in the newest start, JSON",
 }
 
 

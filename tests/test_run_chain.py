@@ -146,7 +146,7 @@ def test_sets_up_once_and_hands_over(desk: Desk) -> None:
     assert "setting up" in first.stderr
     (install,) = desk.calls("pip install")
     assert "--only-binary=:all:" in install
-    assert ".[openchain,mpi,athena]" in install
+    assert ".[openchain,mpi,athena,report]" in install
 
     second = desk.start("status")
     assert second.returncode == 0
@@ -236,7 +236,10 @@ def test_tests_add_to_what_is_there(desk: Desk) -> None:
     desk.start()
     # The stand-in knows no pytest: what matters is what was installed before.
     assert desk.start(script=desk.checkout / "run_tests.sh").returncode == 99
-    assert ".[openchain,mpi,athena,xaod,train,test]" in desk.calls("pip install")[1]
+    assert (
+        ".[openchain,mpi,athena,xaod,report,train,convert,docs,test]"
+        in desk.calls("pip install")[1]
+    )
     desk.start()
     assert len(desk.calls("pip install")) == 2
 
@@ -304,9 +307,9 @@ def test_too_old_a_system_is_one_sentence(desk: Desk, says: str, sentence: str) 
 @pytest.mark.parametrize(
     ("says", "extras", "sentences"),
     [
-        ("glibc 2.34", ".[openchain,mpi,athena]", []),
-        ("glibc 2.28", ".[mpi,athena]", ["2.34 that the open chain needs"]),
-        ("glibc 2.17", ".[athena]", ["2.34 that the open chain needs", "HVMPI_MPI=system"]),
+        ("glibc 2.34", ".[openchain,mpi,athena,report]", []),
+        ("glibc 2.28", ".[mpi,athena,report]", ["2.34 that the open chain needs"]),
+        ("glibc 2.17", ".[athena,report]", ["2.34 that the open chain needs", "HVMPI_MPI=system"]),
     ],
 )
 def test_an_older_system_gets_what_it_can(
@@ -326,10 +329,10 @@ def test_a_site_with_its_own_mpi_gets_no_wheel(desk: Desk) -> None:
     desk.add_python("python3.12")
     desk.environment["HVMPI_MPI"] = "system"
     assert "seen:HVMPI_MPI=system" in desk.start().stdout
-    assert desk.calls("pip install")[0].endswith("--editable .[openchain,athena] ")
+    assert desk.calls("pip install")[0].endswith("--editable .[openchain,athena,report] ")
     del desk.environment["HVMPI_MPI"]
     assert "seen:HVMPI_MPI=wheel" in desk.start().stdout
-    assert desk.calls("pip install")[1].endswith("--editable .[openchain,mpi,athena] ")
+    assert desk.calls("pip install")[1].endswith("--editable .[openchain,mpi,athena,report] ")
 
 
 def test_an_unknown_mpi_is_refused(desk: Desk) -> None:

@@ -95,7 +95,7 @@ def _values(action: argparse.Action, choices: tuple[str, ...]) -> Values:
         return Values.NOTHING
     if choices:
         return Values.ANYTHING
-    if action.metavar == "TIMESTAMP":
+    if action.metavar in ("TIMESTAMP", "TIMESTAMP|auto"):
         return Values.RUN
     if action.dest.endswith("_dir") or action.metavar == "DIR":
         return Values.DIRECTORY

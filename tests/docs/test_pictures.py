@@ -34,6 +34,8 @@ def maker(picture: Path, docs: Docs) -> tuple[Path, str]:
         script = max(fitting, key=lambda path: len(path.stem))
         return script, f"docs/validation/{script.name}"
     assert folder == "pictures", f"nothing is known to make {picture}"
+    if picture.stem == "calratio":
+        return DOCS / "analysis.py", "docs/analysis.py"
     assert picture.stem in {*docs.pictures.TERMINALS, "display"}
     return DOCS / "pictures.py", "docs/pictures.py"
 

@@ -92,7 +92,7 @@ def test_a_run_taken_up_again_is_one_course(taken_up: RunOnDisk) -> None:
     assert course.attempts == len(status.attempts) == 6
     assert course.failed == 1
     assert len(course.clock.launches) == 2
-    assert course.clock.launches[1].command.startswith("python -m hvmpi ")
+    assert course.clock.launches[1].command.startswith("python -m hvmpi")
     assert course.done[-1] == 5
     assert course.lost[-1] == course.failures.sum() == 1
     assert course.busy.shape == (1, BINS)

@@ -112,12 +112,14 @@ def in_terminal(
     place: Place, *words: str, columns: int = 80, rows: int = 30, **environ: str
 ) -> Seen:
     """Run a command of hvmpi in a terminal."""
+    # pytest-xdist tells its workers of 80 columns, which would count more than the terminal's own.
+    asked = {name: value for name, value in place.environment.items() if name != "COLUMNS"}
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-m", "hvmpi", *words],
         cwd=place.root,
-        env={**place.environment, "TERM": "xterm", **environ},
+        env={**asked, "TERM": "xterm", **environ},
         stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
