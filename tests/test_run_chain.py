@@ -418,7 +418,8 @@ def test_two_commands_on_a_fresh_machine(fresh: Path) -> None:
 
     again = run_bash(f"./run_chain.sh {noop}", fresh)
     assert again.returncode == 0, again.stderr
-    assert again.stderr == ""
+    # Open MPI's event loop warns at times of what it has closed.
+    assert [line for line in again.stderr.splitlines() if not line.startswith("[warn] Epoll")] == []
 
     # The user's own command, in the activated environment.
     bare = run_bash(
