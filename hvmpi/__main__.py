@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from hvmpi.cli import main as run_command_line
 from hvmpi.errors import HvmpiError
 from hvmpi.ranks import leave, survives
-from hvmpi.view.text import say
+from hvmpi.view.text import flush, say
 
 __all__ = ["main"]
+
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""Why standard output may fail, which has no file name: errors of files are ours by then."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,27 +28,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     _let_all_be_printed()
     try:
         code = run_command_line(sys.argv[1:] if argv is None else argv)
-        if sys.stdout is not None:
-            sys.stdout.flush()
     except HvmpiError as error:
         say(f"hvmpi: error: {error}", sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output left; nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        flush()
         return 0
     except KeyboardInterrupt:
         print("hvmpi: interrupted", file=sys.stderr, flush=True)
         return 3
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
+            flush()
+            return _complain_of(error)
         traceback.print_exc()
         _end_all_ranks(error)
         return 1
-    return code
+    lost = flush()
+    if lost is None or isinstance(lost, BrokenPipeError):
+        return code
+    return _complain_of(lost)
+
+
+def _complain_of(lost: OSError) -> int:
+    """Say that not all that was to be printed is there; returns the exit code."""
+    say(f"hvmpi: error: the output cannot be written ({lost.strerror})", sys.stderr)
+    return 2
 
 
 def _let_all_be_printed() -> None:
-    """Let signs that the terminal's encoding does not know be printed as their codes."""
+    """Let signs that the terminal's encoding does not know be printed as their codes.
+
+    What is printed where an output was closed (``>&-``) is lost: else the next file that is opened
+    would stand in its place, and payloads would write into that.
+    """
+    nowhere = Path(os.devnull)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, nowhere.open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

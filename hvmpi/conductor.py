@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from hvmpi.view.failures import hosts_left_out
 from hvmpi.view.plan import show_plan, show_rest
 from hvmpi.view.progress import show_progress
 from hvmpi.view.status import show_status
-from hvmpi.view.text import say
+from hvmpi.view.text import flush, say_if_heard
 
 __all__ = ["conduct", "refuse_early"]
 
@@ -102,12 +102,14 @@ def _master(run: Run, channel: MpiChannel | None) -> int:
                 ending = serve(run, channel, progress)
     finally:
         run.close()
-    show_status(run.paths.directory)
+    # The campaign is over, whether or not somebody still reads what is said of it.
+    with contextlib.suppress(OSError):
+        show_status(run.paths.directory)
     _say_why_deserted(run)
     # Under the supervisor it is made when the ranks have left, which are not to wait for it.
     if run.settings.report and not os.environ.get(LAUNCH_ID):
         report_at_end(run.paths.directory, in_a_hurry=ending.exit_code == EXIT_CUT_SHORT)
-    sys.stdout.flush()
+    flush()
     if channel is None:
         return ending.exit_code
     # Under the supervisor the completion record answers, and mpirun has nothing to complain of.
@@ -148,7 +150,7 @@ def _say_why_deserted(run: Run) -> None:
 
 
 def _say(line: str) -> None:
-    say(f"hvmpi: {line}")
+    say_if_heard(f"hvmpi: {line}")
 
 
 def refuse_early(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import hvmpi
 from hvmpi.__main__ import main
 from hvmpi.cli import NEEDS_MPI, VERBS, find_verb
 from hvmpi.errors import HvmpiError, JournalError, UsageError
-from tests.conftest import Place
+from tests.conftest import Place, shell
 
 
 @pytest.mark.parametrize("argv", [[], ["-t"], ["-c", "x.toml"], ["--help"], ["-r", "2026"]])
@@ -79,6 +80,43 @@ def test_verbs_that_look_do_not_import_mpi(place: Place, verb: str) -> None:
         stdout=subprocess.DEVNULL,
         timeout=60,
     )
+
+
+_FAILS = ["run", *shell('touch "$4"; exit 3'), "-n1", "-b2", "--max-attempts=1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "output", "code", "said"),
+    [
+        (_FAILS, ">&-", 1, ""),
+        (_FAILS, "| true", 1, ""),
+        (_FAILS, ">/dev/full", 1, ""),
+        (["status"], ">&-", 0, ""),
+        (["status", "--json"], ">&-", 0, ""),
+        (["status"], "| true", 0, ""),
+        (["init", "mine"], "| true", 0, ""),
+        (["status"], ">/dev/full", 2, "the output cannot be written (No space left on device)"),
+    ],
+)
+def test_outputs_that_take_nothing(
+    place: Place, words: list[str], output: str, code: int, said: str
+) -> None:
+    assert place.hvmpi("run", "--engine=noop", "-n1", "-b2", "--no-report").code == 0
+    command = shlex.join([sys.executable, "-m", "hvmpi", *words])
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{command} {output}"],
+        check=False,
+        cwd=place.root,
+        env=place.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (code, f"hvmpi: error: {said}\n" if said else "")
+    if words[0] == "init":
+        assert len(list((place.root / "mine").iterdir())) == 3
+    if words[0] == "run":
+        assert place.hvmpi("status", "--json").out.count('"state": "failed"') == 1
 
 
 def _failing(error: BaseException) -> object:

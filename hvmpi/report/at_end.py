@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from hvmpi.environment import inherited_environment
-from hvmpi.view.text import say
+from hvmpi.view.text import say_if_heard
 
 __all__ = ["report_at_end"]
 
@@ -38,11 +38,11 @@ def report_at_end(directory: Path, *, in_a_hurry: bool) -> None:
     words = ["report", directory.name, f"--run-dir={directory.parent}"]
     by_hand = shlex.join(["python", "-m", "hvmpi", *words])
     if in_a_hurry:
-        say(f"hvmpi: {by_hand} makes the report of what there is")
+        say_if_heard(f"hvmpi: {by_hand} makes the report of what there is")
         return
     problem = _make(words)
     if problem:
-        say(f"hvmpi: there is no report ({problem}); {by_hand} tries again", sys.stderr)
+        say_if_heard(f"hvmpi: there is no report ({problem}); {by_hand} tries again", sys.stderr)
 
 
 def _make(words: list[str]) -> str:
@@ -88,7 +88,7 @@ def _watch(process: subprocess.Popen[bytes], stopped: list[int]) -> str:
                 return f"not made in {_LIMIT_S:g} s" if late else "stopped by a signal"
     if process.returncode == 0:
         for line in said.decode(errors="replace").splitlines():
-            say(line)
+            say_if_heard(line)
         return ""
     if process.returncode < 0:
         return f"its process ended by signal {-process.returncode}"

@@ -16,6 +16,7 @@ from hvmpi.files import write_whole
 from hvmpi.option import Option
 from hvmpi.options import BY_NAME, OPTIONS
 from hvmpi.verbs.arguments import VerbParser
+from hvmpi.view.text import say_all
 
 __all__ = ["main"]
 
@@ -83,14 +84,13 @@ def main(argv: Sequence[str]) -> int:
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             with write_whole(directory / name, 0o777 if name.endswith(".sh") else 0o666) as beside:
-                beside.write_text(text)
-            print(directory / name)
+                beside.write_text(text, encoding="utf-8")
     except OSError as error:
         msg = f"{str(directory)!r} cannot be written ({error.strerror}); name another directory"
         raise UsageError(msg) from error
-    print("\nnext:")
-    for words in _next_commands(directory, given.batch):
-        print(f"  {shlex.join(words)}")
+    say_all(str(directory / name) for name in files)
+    say_all(["", "next:"])
+    say_all(f"  {shlex.join(words)}" for words in _next_commands(directory, given.batch))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import time
@@ -12,7 +11,7 @@ from typing import Self
 from hvmpi.campaign.pace import Pace, Progress
 from hvmpi.campaign.run import Run
 from hvmpi.terminal import find_terminal
-from hvmpi.view.text import say
+from hvmpi.view.text import say_if_heard
 
 __all__ = ["Lines", "Quiet", "clock", "per_time", "show_progress"]
 
@@ -58,8 +57,7 @@ class Quiet:
 
     def say(self, line: str) -> None:
         """Print a line; where it cannot be printed any more, the run goes on."""
-        with contextlib.suppress(OSError):
-            say(f"hvmpi: {line}")
+        say_if_heard(f"hvmpi: {line}")
 
     def due(self) -> bool:
         """Tell whether it is time for `show`; asked in each step of the master."""

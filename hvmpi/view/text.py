@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -17,12 +18,14 @@ __all__ = [
     "cells",
     "clock",
     "fitted",
+    "flush",
     "folded",
     "located",
     "paragraph",
     "printable",
     "say",
     "say_all",
+    "say_if_heard",
     "tell",
     "terminal",
     "width",
@@ -57,6 +60,22 @@ def _encoding() -> str:
 def say(text: str, file: TextIO | None = None) -> None:
     """Print what `printable` makes of a text, at once."""
     print(printable(text), file=file or sys.stdout, flush=True)
+
+
+def flush() -> OSError | None:
+    """Write what was printed; give why it cannot be, and let it and all that follows be lost."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
+
+
+def say_if_heard(text: str, file: TextIO | None = None) -> None:
+    """Print as `say` does; a campaign goes on where nobody reads, or that disk is full."""
+    with contextlib.suppress(OSError):
+        say(text, file)
 
 
 def say_all(lines: Iterable[str]) -> None:
