@@ -66,7 +66,7 @@ def _let_all_be_printed() -> None:
     nowhere = Path(os.devnull)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, nowhere.open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+            setattr(sys, name, nowhere.open("w", encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

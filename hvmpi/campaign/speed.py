@@ -29,7 +29,7 @@ class Speed:
     jobs_per_hour, events_per_hour : float or None
         Of a run in progress in the last `WINDOW_S`, or since it began; of one that has ended, from
         its beginning to the end of its last job, and None if it was started more than once. Events
-        are those of reconstruction, where there is any.
+        are those of reconstruction, where the run has any to do; None while there are none.
     left_s : float or None
         What is left of a run in progress without failures, by the mean time that an event took of
         the done jobs of each kind, shared by the ranks that run jobs; None where that is not known.
@@ -93,12 +93,12 @@ class Work:
         """Say how fast the run goes."""
         if in_progress:
             hours = min(WINDOW_S, self._now - self._started) / 3600.0
-            rates = _rates(self._lately, self._events_lately, hours)
+            rates = self._rates(self._lately, self._events_lately, hours)
             return Speed(*rates, *self._foreseen())
         if launches > 1:
             return Speed(None, None, None, "")
         hours = (self._last_end - self._started) / 3600.0
-        return Speed(*_rates(self.done, self.events, hours), None, "")
+        return Speed(*self._rates(self.done, self.events, hours), None, "")
 
     def _foreseen(self) -> tuple[float | None, str]:
         """Give the seconds that are left, or None and why they are not known."""
@@ -121,11 +121,10 @@ class Work:
             return None, "no rank runs a job"
         return max(left_s / len(self._running), longest_s), ""
 
-
-def _rates(
-    jobs: npt.NDArray[Any], events: npt.NDArray[Any], hours: float
-) -> tuple[float | None, float | None]:
-    if hours <= 0.0 or not jobs.any():
-        return None, None
-    told = Kind.RECONSTRUCTION if events[Kind.RECONSTRUCTION] else Kind.GENERATION
-    return float(jobs.sum() / hours), float(events[told] / hours)
+    def _rates(
+        self, jobs: npt.NDArray[Any], events: npt.NDArray[Any], hours: float
+    ) -> tuple[float | None, float | None]:
+        if hours <= 0.0 or not jobs.any():
+            return None, None
+        told = Kind.RECONSTRUCTION if self.jobs[Kind.RECONSTRUCTION] else Kind.GENERATION
+        return float(jobs.sum() / hours), float(events[told] / hours) if events[told] else None

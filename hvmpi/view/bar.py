@@ -18,8 +18,8 @@ from rich.text import Text
 
 from hvmpi.campaign.pace import Pace, Progress
 from hvmpi.terminal import Terminal
-from hvmpi.view.progress import Quiet, clock, per_time
-from hvmpi.view.text import printable
+from hvmpi.view.progress import Quiet, per_time
+from hvmpi.view.text import clock, printable
 
 __all__ = ["Bar"]
 
@@ -141,12 +141,12 @@ def _told(progress: Progress, room: int) -> Text:
     """Tell as much as there is room for: what matters least is left out first."""
     jobs = f"{progress.jobs_done}/{progress.jobs} jobs"
     events = f"{progress.events_done}/{progress.events}"
-    left = f"{clock(progress.left_s)} left" if progress.left_s else ""
+    left = f"{clock(progress.left_s, 0)} left" if progress.left_s else ""
     told = {
         "events": f"{events} events",
         "jobs": jobs,
         "rate": per_time(progress.events_per_s) if progress.events_per_s else "",
-        "left": left if progress.unfinished else f"in {clock(progress.elapsed_s)}",
+        "left": left if progress.unfinished else f"in {clock(progress.elapsed_s, 0)}",
         "failed": f"{progress.failed} failed" if progress.failed else "",
     }
     for part, shorter in (("jobs", ""), ("rate", ""), ("events", events), ("left", "")):

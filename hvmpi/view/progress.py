@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from types import TracebackType
@@ -11,9 +10,9 @@ from typing import Self
 from hvmpi.campaign.pace import Pace, Progress
 from hvmpi.campaign.run import Run
 from hvmpi.terminal import find_terminal
-from hvmpi.view.text import say_if_heard
+from hvmpi.view.text import clock, say_if_heard
 
-__all__ = ["Lines", "Quiet", "clock", "per_time", "show_progress"]
+__all__ = ["Lines", "Quiet", "per_time", "show_progress"]
 
 _FIRST_LINE_S, _LONGEST_PAUSE_S = 10.0, 60.0
 _PAUSE_SHARE = 0.1
@@ -117,14 +116,8 @@ def _line(progress: Progress, running: int) -> str:
         parts.append(f"{running} running")
     parts.append(f"{progress.failed} failed")
     if progress.left_s:
-        parts.append(f"{clock(progress.left_s)} left")
-    return f"{clock(progress.elapsed_s)}: {', '.join(parts)}"
-
-
-def clock(seconds: float) -> str:
-    """Write a time as hours, minutes and seconds: ``26:04:09``."""
-    minutes, whole = divmod(math.ceil(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{whole:02d}"
+        parts.append(f"{clock(progress.left_s, 0)} left")
+    return f"{clock(progress.elapsed_s, 0)}: {', '.join(parts)}"
 
 
 def per_time(per_s: float) -> str:

@@ -22,7 +22,7 @@ from hvmpi.campaign.plan import make_plan
 from hvmpi.campaign.replay import fold
 from hvmpi.engine import make_engine
 from hvmpi.settings import load
-from hvmpi.view.progress import Lines, clock, per_time
+from hvmpi.view.progress import Lines, per_time
 from tests.conftest import LIMIT_S, MPIRUN, Place, noop
 
 JOBS = ["run", "-n4", "-b10", "--job-size=5"]
@@ -118,7 +118,7 @@ def test_a_person_sees_one_bar_that_moves(place: Place, start: list[str]) -> Non
     last = screens[-1].lines
     bar = last.index(seen[-1][0])
     assert re.fullmatch(
-        r"hvmpi: ━+[╸╺]?━* 35/40 events  11/12 jobs  \S+/s  in 0:00:\d\d  1 failed *", last[bar]
+        r"hvmpi: ━+[╸╺]?━* 35/40 events  11/12 jobs  \S+/s  in \d+ s  1 failed *", last[bar]
     )
     # What was said stands above, whole; the table of the run begins below.
     assert last[0].startswith("hvmpi: run ")
@@ -134,7 +134,7 @@ def test_a_narrow_terminal_without_colours_and_utf8(place: Place) -> None:
     screens = watched(place, [*ALONE, *JOBS, *QUICKLY], columns=40, NO_COLOR="1", LC_ALL="C")
     (last,) = bars(screens[-1])
     assert last.isascii()
-    assert re.fullmatch(r"hvmpi: 35/40  in 0:00:\d\d  1 failed", last)
+    assert re.fullmatch(r"hvmpi: 35/40( events)?  in \d+ s  1 failed", last)
 
 
 @pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"HVMPI_PROGRESS": "line"}])
@@ -169,7 +169,7 @@ def test_a_log_gets_lines_alone(place: Place, start: list[str], choice: str) -> 
     assert "\r" not in ended.stdout
     lines = [line for line in ended.stdout.splitlines() if " of 40 events" in line]
     assert re.fullmatch(
-        r"hvmpi: 0:00:\d\d: 35 of 40 events \(\S+\), 11 of 12 jobs done, 1 failed", lines[-1]
+        r"hvmpi: \d+ s: 35 of 40 events \(\S+\), 11 of 12 jobs done, 1 failed", lines[-1]
     )
 
 
@@ -231,13 +231,6 @@ def test_lines_come_seldom_in_long_runs(
     told = capsys.readouterr().out.splitlines()
     assert len(told) == len(at)
     assert told[0].endswith("0 of 4 jobs done, 2 running, 0 failed; no new jobs: host1 is full")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.0, "0:00:00"), (0.2, "0:00:01"), (59.5, "0:01:00"), (1e5, "27:46:40")]
-)
-def test_times(seconds: float, text: str) -> None:
-    assert clock(seconds) == text
 
 
 @pytest.mark.parametrize(
