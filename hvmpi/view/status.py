@@ -126,6 +126,7 @@ def total_lines(run: Overview) -> list[str]:
     sentences = [
         f"run {attributes['timestamp']} {attributes['state']} ({when} UTC)",
         _counted(run),
+        _what_goes_on(run),
         f"done: {', '.join(kinds)}" if kinds else "",
         *_speed(run),
         *(f"left out: {line}" for line in hosts_left_out(run.left_out)),
@@ -138,6 +139,14 @@ def _counted(run: Overview) -> str:
     states = ", ".join(f"{run.states[s]} {s.name.lower()}" for s in _ORDER if run.states[s])
     jobs = run.states.total()
     return f"{jobs} job{'s' * (jobs != 1)}: {states or 'none'}"
+
+
+def _what_goes_on(run: Overview) -> str:
+    """Say what does the rest of a run that ended before its end."""
+    left = run.states[Standing.READY] + run.states[Standing.WAITING]
+    if run.attributes["state"] == "running" or not left:
+        return ""
+    return f"ended before the end: rerun {run.attributes['timestamp']} does the rest"
 
 
 def _speed(run: Overview) -> list[str]:

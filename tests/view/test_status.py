@@ -259,3 +259,10 @@ def test_what_follows_watch_may_be_the_run(place: Place, going: Telling) -> None
     answer = place.hvmpi("status", "--watch", going.directory.name)
     assert answer.code == 0
     assert " complete: 2 of 9 jobs done, 2 failed; " in answer.out
+
+
+def test_a_run_that_ended_before_its_end_says_what_does_the_rest(place: Place) -> None:
+    words = ["run", *shell("exec sleep 20"), "-n1", "-b2", "--time-limit=2", "--no-report"]
+    assert place.hvmpi(*words).code == 3
+    out = place.hvmpi("status").out
+    assert f"rerun {place.run().timestamp} does the rest" in out
