@@ -94,10 +94,10 @@ def _lifetime(view: View, signals: Sequence[_Signal]) -> Physics:
             f"{signal.curve.name}: {count(len(ctau), 'decays')}, mean {found:.0f} ± {error:.0f} mm"
         )
         if signal.ctau is not None:
-            x = np.linspace(0.0, _BINS * width, 200)
-            of_bin = math.exp(factor * width * scale / signal.ctau) - 1.0
-            # Of a bin around x: the exponential, averaged over it.
             half = 0.5 * factor * width
+            # Of a bin around x: the exponential, averaged over it; there is none left of the first.
+            x = np.linspace(half, _BINS * width, 200)
+            of_bin = math.exp(factor * width * scale / signal.ctau) - 1.0
             curve = x, np.exp(-(x + half) * scale / signal.ctau) * of_bin
             test = with_distribution(-np.expm1(-ctau / signal.ctau), weights)
             pull = (found - signal.ctau) / error if error > 0.0 else math.nan

@@ -28,7 +28,7 @@ _FORMATS = ("png", "html", "phoenix")
 def main(argv: Sequence[str]) -> int:
     """Carry out the verb; returns the exit code."""
     given = _parser().parse_args(argv)
-    refuse_without("openchain", "acts")
+    refuse_without("openchain", "acts", "scipy")
     if "png" in given.format:
         refuse_without("report", "matplotlib")
     # ACTS and matplotlib are not loaded to say what is wrong with a command line.
