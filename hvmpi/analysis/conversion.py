@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import uuid
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from hvmpi.analysis.opening import assemble
 from hvmpi.analysis.sources import Sources, joined
 from hvmpi.errors import SetupError, UsageError
 from hvmpi.files import write_whole
+from hvmpi.libraries import refuse_without
 from hvmpi.step import refuse_to_overwrite
 
 __all__ = ["Converted", "Format", "convert", "format_of"]
@@ -96,7 +96,7 @@ def convert(
     SetupError
         If a library is not installed, or the output cannot be written.
     """
-    _refuse_without_libraries(to)
+    refuse_without("convert", *_LIBRARIES[to])
     refuse_to_overwrite(inputs, [output])
     if output.exists() and not force:
         msg = f"'{output}' is there already; name another file, or --force to replace it"
@@ -119,15 +119,6 @@ def convert(
         msg = f"cannot write '{output}': {error.strerror or error}"
         raise SetupError(msg) from error
     return Converted(sources.kind.rows, len(sources), len(sources.files), size)
-
-
-def _refuse_without_libraries(to: Format) -> None:
-    for library in _LIBRARIES[to]:
-        try:
-            importlib.import_module(library)
-        except ImportError as error:
-            msg = f"{library} is not installed: pip install '.[convert]'"
-            raise SetupError(msg) from error
 
 
 def _arrays(sources: Sources, collections: Sequence[str]) -> Iterator[Any]:

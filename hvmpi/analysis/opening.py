@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hvmpi.analysis.kinds import Kind
 from hvmpi.analysis.sources import Names, Piece, Sources, find_files, joined
-from hvmpi.errors import SetupError
+from hvmpi.libraries import refuse_without
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -81,9 +81,8 @@ def assemble(
     SetupError
         If awkward is not installed.
     """
-    try:
-        import awkward
-    except ImportError as error:
-        raise SetupError("awkward is not installed: pip install '.[convert]'") from error
+    refuse_without("convert", "awkward")
+    import awkward
+
     form = kind.form(collections)
     return awkward.from_buffers(form, rows, columns, buffer_key="{form_key}", attrs=dict(about))

@@ -29,6 +29,9 @@ Floats = NDArray[np.float64]
 _BINS = 50
 _NICE = (1.0, 2.0, 5.0, 10.0)
 
+_ROUNDING_GEV = 0.001
+"""Momenta in an AOD are rounded to single precision: masses of their sums are no better."""
+
 
 @dataclass(frozen=True)
 class _Signal:
@@ -91,10 +94,10 @@ def _lifetime(view: View, signals: Sequence[_Signal]) -> Physics:
             f"{signal.curve.name}: {count(len(ctau), 'decays')}, mean {found:.0f} ± {error:.0f} mm"
         )
         if signal.ctau is not None:
-            x = np.linspace(0.0, _BINS * width, 200)
-            of_bin = math.exp(factor * width * scale / signal.ctau) - 1.0
-            # Of a bin around x: the exponential, averaged over it.
             half = 0.5 * factor * width
+            # Of a bin around x: the exponential, averaged over it; there is none left of the first.
+            x = np.linspace(half, _BINS * width, 200)
+            of_bin = math.exp(factor * width * scale / signal.ctau) - 1.0
             curve = x, np.exp(-(x + half) * scale / signal.ctau) * of_bin
             test = with_distribution(-np.expm1(-ctau / signal.ctau), weights)
             pull = (found - signal.ctau) / error if error > 0.0 else math.nan
@@ -126,7 +129,8 @@ def _lifetime(view: View, signals: Sequence[_Signal]) -> Physics:
         panel.legend()
 
     caption = view.caption(
-        "Proper lifetime of the true s. Dashed: the exponential with the mean that was asked for.",
+        "From where the true s was made to where it decays. Dashed: the exponential with the mean "
+        "that was asked for.",
         sentences,
     )
     plot = Plot("ctau", "Proper lifetime of the s", caption, paint, INCHES)
@@ -175,7 +179,7 @@ def _radius(view: View, signals: Sequence[_Signal]) -> Physics:
             from_momenta = mean(decays["stretch"] * signal.ctau, decays["weight"])[0]
             figures.append(
                 Figure(
-                    f"{signal.curve.name}: mean decay radius L_xy (mm)",
+                    f"{signal.curve.name}: decay radius L_xy (mm), mean and distribution",
                     f"{from_momenta:.0f} for these momenta",
                     f"{middle[0]:.0f} ± {middle[1]:.0f}",
                     str(test) if test else "too few entries",
@@ -253,17 +257,17 @@ def _masses(view: View, signals: Sequence[_Signal], *, is_phi: bool) -> Physics:
     for one in found:
         histogram = _shares(filled(axis, one.difference, one.weights), 1)
         middle, error = _median(one.difference)
-        name, digits = one.signal.curve.name, _digits(error)
+        name = one.signal.curve.name
         figures.append(
             Figure(
                 f"{name}: median mass of {'Phi' if is_phi else 's'} (GeV)",
                 f"{one.asked:g}",
-                f"{one.asked + middle:.{digits}f} ± {error:.{digits}f}",
-                f"{middle:+.2g} GeV",
+                _measured(one.asked + middle, error),
+                _difference(middle),
             )
         )
         sentences.append(
-            f"{name}: {count(len(one.difference), 'entries')}, median {middle:+.2g} GeV from "
+            f"{name}: {count(len(one.difference), 'entries')}, median {_difference(middle)} from "
             f"{one.asked:g} GeV; {outside(*histogram.outside)}"
         )
         drawn.append((f"{name}: {one.asked:g} GeV", histogram))
@@ -286,9 +290,9 @@ def _masses(view: View, signals: Sequence[_Signal], *, is_phi: bool) -> Physics:
         panel.legend()
 
     what = (
-        "True mass of Phi, from its two s, less the mass that was asked for."
+        "True mass, from its two s, less the mass that was asked for."
         if is_phi
-        else "True mass of the s, from its decay products, less the mass that was asked for."
+        else "True mass, from its decay products, less the mass that was asked for."
     )
     if wide:
         what += (
@@ -319,8 +323,15 @@ def _median(values: Floats) -> tuple[float, float]:
     return float(middle), float(high - low) / 2.0
 
 
-def _digits(error: float) -> int:
-    return min(max(1 - math.floor(math.log10(error)), 0), 4) if error > 0.0 else 4
+def _measured(mass: float, error: float) -> str:
+    if error < _ROUNDING_GEV:
+        return f"{mass:.3f} ± less than {_ROUNDING_GEV:g}"
+    digits = max(1 - math.floor(math.log10(error)), 0)
+    return f"{mass:.{digits}f} ± {error:.{digits}f}"
+
+
+def _difference(mass: float) -> str:
+    return f"{mass:+.2g} GeV" if abs(mass) >= _ROUNDING_GEV else f"within {_ROUNDING_GEV:g} GeV"
 
 
 # ---------------------------------------------------------------------------------------------

@@ -13,14 +13,16 @@ from hvmpi.errors import SetupError
 from hvmpi.hosts import usable_cores
 from hvmpi.report.plot import Drawn, Plot, draw
 
-__all__ = ["can_draw", "draw_all"]
+__all__ = ["draw_all", "missing_libraries"]
+
+_LIBRARIES = ("matplotlib", "hist", "scipy")
 
 _FORMATS = ("png", "pdf", "svg")
 
 
-def can_draw() -> bool:
-    """Whether matplotlib is installed."""
-    return find_spec("matplotlib") is not None
+def missing_libraries() -> list[str]:
+    """Give those that plots need and that are not installed."""
+    return [library for library in _LIBRARIES if find_spec(library) is None]
 
 
 def draw_all(plots: Sequence[Plot]) -> list[Drawn]:

@@ -141,14 +141,14 @@ def _plot(
         panel.axes.set_xlim(edges[0], edges[last + 1] if variable.log else edges[-1])
         panel.legend(columns=2 if len(drawn) > 2 else 1)
 
-    caption = view.caption(_about(view, variable, curves), sentences)
+    caption = view.caption(_about(view, curves), sentences)
     return Physics(
         (Plot(variable.name, variable.title, caption, paint, INCHES),), (), tuple(figures)
     )
 
 
-def _about(view: View, variable: _Variable, curves: Sequence[tuple[Curve, Table]]) -> str:
-    said = [f"{variable.title}, of jets with pT > 20 GeV and |eta| < 2.5."]
+def _about(view: View, curves: Sequence[tuple[Curve, Table]]) -> str:
+    said = ["Jets with pT > 20 GeV and |eta| < 2.5."]
     if any(curve.name != "QCD" for curve, _ in curves):
         said.append("Of signal: the jet next to each s.")
     if any(len(curve.samples) > 1 for curve, _ in curves):

@@ -14,7 +14,7 @@ from hvmpi.errors import UsageError
 from hvmpi.files import write_whole
 from hvmpi.memory import memory_limit
 from hvmpi.report.course import Course
-from hvmpi.report.drawing import can_draw, draw_all
+from hvmpi.report.drawing import draw_all, missing_libraries
 from hvmpi.report.failures import failures_content, left_out_content
 from hvmpi.report.hosts import efficiency_plot, hosts_table, memory_plot
 from hvmpi.report.html import Markup, element, joined, table
@@ -28,8 +28,6 @@ from hvmpi.report.timeline import throughput_plot, timeline_plot
 from hvmpi.view.profile import COLUMNS, profile_rows
 
 __all__ = ["Made", "make_report"]
-
-_NO_PLOTS = "Plots are missing, as matplotlib is not installed: pip install '.[report]' brings it."
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,9 @@ def make_report(directory: Path, output: Path) -> Made:
     _refuse(output)
     contents = look_at_current(directory, _Contents.of)
     plots = _plots(contents)
-    physics = physics_plots(contents.selection) if can_draw() else Physics()
-    drawn = draw_all([*plots.values(), *physics.plots]) if can_draw() else []
+    missing = missing_libraries()
+    physics = Physics() if missing else physics_plots(contents.selection)
+    drawn = [] if missing else draw_all([*plots.values(), *physics.plots])
     pictures = {one.plot.name: one.svg for one in drawn}
     written: list[Path] = []
     try:
@@ -139,8 +138,12 @@ def _page(
         return joined(figure(plots[name], pictures) for name in names if name in plots)
 
     summed_up = [summary.content(course)]
-    if not can_draw():
-        summed_up.insert(0, element("p", _NO_PLOTS))
+    if missing := missing_libraries():
+        text = (
+            f"Plots are missing, as {' and '.join(missing)} cannot be found: "
+            "pip install 'hvmpi[report]'"
+        )
+        summed_up.insert(0, element("p", text))
     sections = [
         Section("summary", "Summary", joined(summed_up)),
         Section(

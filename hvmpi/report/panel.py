@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 LABEL = "Simulation (open chain)"
 _MARKERS = "osD^vP"
-_LEFT, _RIGHT, _BOTTOM, _TOP = 0.155, 0.965, 0.145, 0.905
+_LEFT, _RIGHT, _BOTTOM, _TOP = 0.155, 0.95, 0.145, 0.905
 _LINE = 0.068
 """Height of a line of the legend, of the axes."""
 

@@ -171,7 +171,7 @@ def _notes(refused: Mapping[str, list[str]], files: int) -> Iterator[str]:
     for what, reasons in refused.items():
         alike[tuple(reasons)].append(what)
     for why, names in alike.items():
-        rest = f"; so it is with {len(why)} of {files} files" if len(why) > 1 else ""
+        rest = f"; {len(why)} of {files} files are left out" if len(why) > 1 else ""
         yield f"Not in {' or '.join(names)}: {why[0]}{rest}."
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hvmpi.report.estimates import interval
+
 __all__ = ["CONFIDENCE", "Discriminant", "Efficiency", "auc_error", "binomial"]
 
 Floats = NDArray[np.float64]
@@ -41,12 +43,8 @@ def binomial(passed: int, total: int) -> Efficiency:
     >>> round(binomial(0, 10).high, 3)
     0.168
     """
-    from scipy.special import betaincinv
-
-    tail = 0.5 * (1.0 - CONFIDENCE)
-    low = betaincinv(passed, total - passed + 1, tail) if passed else 0.0
-    high = betaincinv(passed + 1, total - passed, 1.0 - tail) if passed < total else 1.0
-    return Efficiency(passed / total, float(low), float(high), passed, total)
+    low, high = interval(passed, total, CONFIDENCE)
+    return Efficiency(passed / total, low, high, passed, total)
 
 
 def auc_error(auc: float, signal: int, background: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import math
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hvmpi.errors import SetupError
 from hvmpi.files import write_whole
+from hvmpi.libraries import refuse_without
 from hvmpi.verbs.arguments import VerbParser
 from hvmpi.verbs.stopping import nothing_left_by_sigterm
 from hvmpi.view.text import say
@@ -28,7 +28,9 @@ _FORMATS = ("png", "html", "phoenix")
 def main(argv: Sequence[str]) -> int:
     """Carry out the verb; returns the exit code."""
     given = _parser().parse_args(argv)
-    _refuse_without_libraries(given.format)
+    refuse_without("openchain", "acts", "scipy")
+    if "png" in given.format:
+        refuse_without("report", "matplotlib")
     # ACTS and matplotlib are not loaded to say what is wrong with a command line.
     from hvmpi.display.drawing import Drawing
     from hvmpi.display.scene import read_scene
@@ -68,17 +70,6 @@ def _contents(drawing: Drawing, formats: Sequence[str]) -> dict[str, bytes]:
 
         made["phoenix.json"] = phoenix(drawing).encode()
     return made
-
-
-def _refuse_without_libraries(formats: Sequence[str]) -> None:
-    # Before the work, not behind it.
-    needed = [("acts", "openchain"), *([("matplotlib", "report")] if "png" in formats else [])]
-    for library, extra in needed:
-        try:
-            importlib.import_module(library)
-        except ImportError as error:
-            msg = f"{library} is not installed: pip install 'hvmpi[{extra}]'"
-            raise SetupError(msg) from error
 
 
 def _formats(text: str) -> tuple[str, ...]:

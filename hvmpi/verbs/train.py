@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hvmpi.errors import SetupError
+from hvmpi.libraries import refuse_without
 from hvmpi.training.features import DEFAULT, chosen_features
 from hvmpi.training.network import NetworkOptions, fit, read_jets
 from hvmpi.training.results import engines, numbers, summary_rows, write_numbers
@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
         min_lxy=given.min_lxy,
         max_lxy=given.max_lxy,
     )
-    _refuse_without_libraries()
+    refuse_without("train", "sklearn", "matplotlib", "mplhep", "hist")
     directory = given.output or given.inputs[0].absolute().parent / "network"
     jets, books = read_jets(given.inputs, options)
     network = fit(jets, options)
@@ -47,16 +47,6 @@ def main(argv: Sequence[str]) -> int:
     _tell(found)
     say(f"{directory}: network.json, roc.csv, and as .png and .pdf roc, scores, importance")
     return 0
-
-
-def _refuse_without_libraries() -> None:
-    # Before the work, not behind it.
-    for library in ("sklearn", "matplotlib", "mplhep", "hist"):
-        try:
-            importlib.import_module(library)
-        except ImportError as error:
-            msg = f"{library} is not installed: pip install 'hvmpi[train]'"
-            raise SetupError(msg) from error
 
 
 def _parser() -> VerbParser:

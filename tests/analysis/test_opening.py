@@ -276,7 +276,9 @@ def test_a_directory_of_several_kinds(copies: list[Path], early: Path) -> None:
 
 def test_without_awkward(aods: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "awkward", None)
-    with pytest.raises(SetupError, match=r"awkward is not installed: pip install '\.\[convert\]'"):
+    with pytest.raises(
+        SetupError, match=r"awkward is not installed: pip install 'hvmpi\[convert\]'"
+    ):
         hvmpi.open(aods)
 
 

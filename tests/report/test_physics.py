@@ -85,6 +85,11 @@ def test_captions_say_what_was_looked_at(shown: Physics) -> None:
     assert "reference" in by_name["track_efficiency"].caption
 
 
+def test_captions_do_not_say_again_what_titles_say(shown: Physics) -> None:
+    for plot in shown.plots:
+        assert not plot.caption.startswith(plot.title)
+
+
 def test_lifetime_is_what_was_asked_for(shown: Physics) -> None:
     (figure,) = [f for f in shown.figures if "mean proper lifetime" in f.quantity]
     assert figure.asked == "1720"
@@ -98,6 +103,7 @@ def test_masses_are_what_was_asked_for(shown: Physics) -> None:
     masses = {f.quantity: f for f in shown.figures if "median mass" in f.quantity}
     of_s = masses["signal: median mass of s (GeV)"]
     assert float(of_s.measured.split(" ± ")[0]) == pytest.approx(150.0, abs=1e-3)
+    assert (of_s.measured, of_s.agreement) == ("150.000 ± less than 0.001", "within 0.001 GeV")
     of_phi = masses["signal: median mass of Phi (GeV)"]
     assert float(of_phi.measured.split(" ± ")[0]) == pytest.approx(600.0, abs=15.0)
 

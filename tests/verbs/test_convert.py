@@ -69,5 +69,5 @@ def test_what_is_refused(
             without.setitem(sys.modules, library, None)
             answer = place.hvmpi("convert", aod, "-o", output)
         assert answer.code == 2
-        assert answer.complaint == f"{library} is not installed: pip install '.[convert]'"
+        assert answer.complaint == f"{library} is not installed: pip install 'hvmpi[convert]'"
     assert not Path("x.root").exists()

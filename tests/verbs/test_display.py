@@ -191,7 +191,11 @@ def test_a_collection_that_is_not_there_is_left_out(
 
 @pytest.mark.parametrize(
     ("library", "cure"),
-    [("matplotlib", "hvmpi[report]"), ("acts", "hvmpi[openchain]")],
+    [
+        ("matplotlib", "hvmpi[report]"),
+        ("acts", "hvmpi[openchain]"),
+        ("scipy", "hvmpi[openchain]"),
+    ],
 )
 def test_without_a_library_it_says_what_to_install(
     place: Place, aod: Path, monkeypatch: pytest.MonkeyPatch, library: str, cure: str

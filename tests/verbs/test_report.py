@@ -153,14 +153,15 @@ def test_a_run_without_jobs(place: Place) -> None:
     assert "No attempt was begun." in page.read_text()
 
 
-def test_without_matplotlib_the_page_has_no_plots(
-    place: Place, failed: RunOnDisk, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("library", ["matplotlib", "hist", "scipy"])
+def test_without_a_library_of_plots_the_page_has_none(
+    place: Place, failed: RunOnDisk, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, library, None)
     page = place.root / "bare.html"
     out = report(place, failed, page)
     assert out == f"report: {page}\n"
-    assert "pip install &#x27;.[report]&#x27;" in page.read_text()
+    assert f"{library} cannot be found: pip install &#x27;hvmpi[report]&#x27;" in page.read_text()
     assert not (place.root / "plots").exists()
 
 
