@@ -276,7 +276,8 @@ def _setting_table(settings: dict[str, Any]) -> Markup:
         for option in OPTIONS
         if not option.sample
         and option.name != "run-dir"
-        and settings.get(option.name) != _plain(option.default)
+        # What an older hvmpi knew nothing of is as if it were the default.
+        and settings.get(option.name, _plain(option.default)) != _plain(option.default)
     ]
     if not rows:
         return element("p", "All settings have their defaults.")

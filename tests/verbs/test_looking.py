@@ -321,8 +321,9 @@ def test_status_says_which_hosts_were_left_out_below_its_totals(
     place: Place, deserted: RunOnDisk
 ) -> None:
     lines = place.hvmpi("status", deserted.timestamp).out.splitlines()
-    (totals,) = [n for n, line in enumerate(lines) if line == "1 job: 1 ready"]
-    assert lines[totals + 2 : totals + 5] == LEFT_OUT
+    totals, first = lines.index("1 job: 1 ready"), lines.index(LEFT_OUT[0])
+    assert totals < first
+    assert lines[first : first + len(LEFT_OUT)] == LEFT_OUT
 
 
 def test_diagnose_says_first_which_hosts_were_left_out(place: Place, deserted: RunOnDisk) -> None:
